@@ -1,0 +1,64 @@
+"""The model files of the set-up: the detector's, the demo's critic and the stand-in checkpoint."""
+
+import tempfile
+from pathlib import Path
+
+from fairhands.hands import files
+
+from .comfyui import ComfyUI
+from .paths import CHECKPOINT, CRITIC, LOGS, MEDIAPIPE, ROOT, venv_python
+from .steps import StepFailed, already, run_logged, step
+
+# The last MediaPipe wheel that carries the models; it is read, never installed, so its Python and system don't matter.
+WHEEL = "mediapipe==0.10.21"
+WHEEL_CHOICE = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", "--only-binary", ":all:")
+
+
+def detector_files() -> None:
+    """Hand and face detection's files: downloaded from their makers, else made from a wheel."""
+    if all(files.present(MEDIAPIPE, model) for model in files.MODELS):
+        already("MediaPipe's model files")
+        return
+    MEDIAPIPE.mkdir(parents=True, exist_ok=True)
+    with step(f"fetching {files.HAND_LANDMARKER.name} from its makers"):
+        try:
+            files.download(files.HAND_LANDMARKER, MEDIAPIPE)
+        except files.DownloadFailed as failure:
+            print(f"  not possible ({failure}); making it from a wheel", flush=True)
+    with step(f"taking MediaPipe's model files out of the wheel {WHEEL}"), tempfile.TemporaryDirectory() as downloads:
+        pip = [venv_python(), "-m", "pip", "download", "--no-deps", *WHEEL_CHOICE, "--dest", downloads, WHEEL]
+        run_logged(pip, LOGS / "mediapipe.log", "fetching MediaPipe's models (no download, and no wheel either)")
+        files.make_from_wheel(next(Path(downloads).glob("*.whl")), MEDIAPIPE)
+
+
+def mannequin_critic() -> None:
+    """A small hand discriminator, trained on drawn hands by the pack's own trainer."""
+    if CRITIC.is_file():
+        already("hand discriminator")
+        return
+    CRITIC.parent.mkdir(parents=True, exist_ok=True)
+    with step("training a small hand discriminator on drawn hands (about a minute)"):
+        train = [venv_python(), "-m", "trainers.discriminator", "--output", CRITIC]
+        run_logged(train, LOGS / "discriminator.log", "training the hand discriminator", cwd=ROOT)
+
+
+def standin_checkpoint(comfyui: ComfyUI) -> None:
+    """A checkpoint of SD1.5's layout with random weights, for graphs to run with."""
+    if CHECKPOINT.is_file():
+        already("stand-in checkpoint")
+        return
+    with step("writing a stand-in checkpoint (random weights, SD1.5's layout)"):
+        write = [venv_python(), ROOT / "devtools" / "standin.py", comfyui.folder, CHECKPOINT]
+        run_logged(write, LOGS / "standin.log", "writing the stand-in checkpoint")
+
+
+def missing() -> list[str]:
+    """The names of the files above that are not there."""
+    wanted = [CRITIC, CHECKPOINT, *(MEDIAPIPE / model.name for model in files.MODELS)]
+    return [file.name for file in wanted if not file.is_file()]
+
+
+def require() -> None:
+    """Raises StepFailed where a file is not there."""
+    if missing():
+        raise StepFailed(f"{', '.join(missing())} not found in {MEDIAPIPE.parent}: run `python3 dev.py demo` first.")
