@@ -1,0 +1,1 @@
+"""Find hands and faces, draw masks of them, crop to them."""
