@@ -1,6 +1,5 @@
 """Hand and face detection on MediaPipe's Tasks API."""
 
-import atexit
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -32,7 +31,8 @@ class _OpenTasks:
         self._most = most
         self._tasks: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
-        atexit.register(self.close)
+        # MediaPipe closes a task on a thread pool, and pools are gone when `atexit` runs; this runs before that.
+        threading._register_atexit(self.close)  # type: ignore[attr-defined]
 
     def detect(self, key: Hashable, create: Callable[[], Any], picture: np.ndarray) -> Any:
         """The result of the task with that key, created where it is not open, for a uint8 RGB picture."""

@@ -109,7 +109,7 @@ def _draw_flesh(core: np.ndarray, joints: np.ndarray, length: float) -> None:
     cv2.fillConvexPoly(core, palm, 1)
     cv2.polylines(core, [palm], isClosed=True, color=1, thickness=_stroke(PALM_RIM * length))
     for finger in FINGERS:
-        for start, end, width in zip(finger, finger[1:], FINGER_WIDTHS, strict=True):
+        for start, end, width in zip(finger[:-1], finger[1:], FINGER_WIDTHS, strict=True):
             cv2.line(core, joints[start].tolist(), joints[end].tolist(), 1, _stroke(width * length))
 
 

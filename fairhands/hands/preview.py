@@ -10,7 +10,7 @@ from .hand import Hand
 
 MASK_COLOUR = np.float32([1.0, 0.25, 0.2])
 MASK_OPACITY = 0.45
-SIDE_COLOURS = {"left": (0.15, 0.65, 1.0), "right": (1.0, 0.8, 0.1)}
+SIDE_COLOURS = {"left": (40, 165, 255), "right": (255, 205, 25)}
 
 
 def draw_hands(picture: torch.Tensor, hands: Sequence[Hand], mask: torch.Tensor) -> torch.Tensor:
@@ -20,10 +20,11 @@ def draw_hands(picture: torch.Tensor, hands: Sequence[Hand], mask: torch.Tensor)
     """
     canvas = picture[..., :3].detach().cpu().float().numpy()
     opacity = MASK_OPACITY * mask.detach().cpu().float().numpy()[..., None]
-    canvas = np.ascontiguousarray(canvas * (1 - opacity) + MASK_COLOUR * opacity)
+    tinted = (canvas * (1 - opacity) + MASK_COLOUR * opacity).clip(0.0, 1.0)
+    canvas = np.ascontiguousarray(np.rint(tinted * 255).astype(np.uint8))
     for hand in hands:
         _draw_hand(canvas, hand)
-    return torch.from_numpy(canvas)
+    return torch.from_numpy(canvas).float() / 255
 
 
 def _draw_hand(canvas: np.ndarray, hand: Hand) -> None:

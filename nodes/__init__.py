@@ -1,0 +1,20 @@
+"""What an artist sees: the nodes. The only place that imports ComfyUI."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .guidance_trace_plot import GuidanceTracePlot
+from .hand_detection_mask import HandDetectionMask
+from .hand_guided_ksampler import HandGuidedKSampler
+from .load_hand_discriminator import LoadHandDiscriminator
+from .model_folders import register_model_folders
+
+
+class FairHandsExtension(ComfyExtension):
+    """The pack, as ComfyUI's V3 interface knows it."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """The nodes of the pack."""
+        return [HandDetectionMask, LoadHandDiscriminator, HandGuidedKSampler, GuidanceTracePlot]
+
+
+__all__ = ["FairHandsExtension", "register_model_folders"]

@@ -1,0 +1,37 @@
+"""Guidance Trace Plot: what guidance did, as a picture and as JSON."""
+
+import torch
+from comfy_api.latest import io
+
+from ..fairhands.guidance.plot import plot_trace
+from ..fairhands.guidance.trace import Trace
+from .connections import CATEGORY, GuidanceTrace
+
+
+class GuidanceTracePlot(io.ComfyNode):
+    """GUIDANCE_TRACE -> IMAGE and JSON."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """What the page shows of the node."""
+        return io.Schema(
+            node_id="FairHandsGuidanceTracePlot",
+            display_name="Guidance Trace Plot",
+            category=CATEGORY,
+            description="Draws the mask's area and the critic's loss at each guided step.",
+            inputs=[
+                GuidanceTrace.Input("trace", tooltip="From Hand-Guided KSampler."),
+                io.Int.Input("width", default=900, min=300, max=4096, tooltip="Width of the plot in pixels."),
+                io.Int.Input("height", default=600, min=200, max=4096, tooltip="Height of the plot in pixels."),
+            ],
+            outputs=[
+                io.Image.Output("PLOT", display_name="plot"),
+                io.String.Output("JSON", display_name="json", tooltip="Every number of the trace."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, trace: Trace, width: int, height: int) -> io.NodeOutput:  # type: ignore[override]
+        """Draw."""
+        plot = torch.from_numpy(plot_trace(trace, width, height)).float() / 255
+        return io.NodeOutput(plot[None], trace.to_json())

@@ -1,0 +1,118 @@
+"""Hand Detection Mask: find hands in pictures and draw the mask of them."""
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..fairhands.hands.hand import Hand, merge
+from ..fairhands.hands.masks import MaskStyle, draw_masks, fit_mask
+from ..fairhands.hands.openpose import hands_from_pose
+from ..fairhands.hands.preview import draw_hands
+from .detector import download_input, hand_detector, threshold_input
+from .connections import CATEGORY, BoundingBox, PoseKeypoint
+
+
+class HandDetectionMask(io.ComfyNode):
+    """IMAGE -> MASK of the hands, with preview, boxes and count."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """What the page shows of the node."""
+        return io.Schema(
+            node_id="FairHandsHandDetectionMask",
+            display_name="Hand Detection Mask",
+            category=CATEGORY,
+            description="Finds hands with MediaPipe and draws a mask over them. No hand gives an empty mask.",
+            inputs=[
+                io.Image.Input("image", tooltip="Pictures to search; a batch is searched picture by picture."),
+                threshold_input("threshold", 0.5),
+                io.Int.Input("max_hands", default=4, min=1, max=32, tooltip="The most hands to find in a picture."),
+                io.Float.Input(
+                    "min_size",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Leave out hands smaller than this share of the picture's longer side.",
+                ),
+                io.Int.Input(
+                    "tiles",
+                    default=1,
+                    min=1,
+                    max=6,
+                    tooltip="Above 1: search again in this many by this many overlapping tiles. Finds small hands in "
+                    "large pictures, and takes longer.",
+                ),
+                io.Combo.Input(
+                    "shape",
+                    options=["shape", "hull", "box"],
+                    default="shape",
+                    tooltip="shape follows the fingers, hull wraps the whole hand, box is the rectangle around it.",
+                ),
+                io.Float.Input(
+                    "padding",
+                    default=0.15,
+                    min=0.0,
+                    max=2.0,
+                    step=0.01,
+                    tooltip="Grow the mask by this share of the hand's size. Room for a finger that is missing.",
+                ),
+                io.Int.Input("dilation", default=0, min=0, max=512, tooltip="Grow the mask further, in pixels."),
+                io.Int.Input("feather", default=0, min=0, max=512, tooltip="Soften the mask's edge, in pixels."),
+                download_input(),
+                PoseKeypoint.Input(
+                    "pose_keypoint", optional=True, tooltip="Hands of a pose detector, joined with those found here."
+                ),
+                io.Mask.Input("mask", optional=True, tooltip="A mask to join with; any size, for one or all pictures."),
+            ],
+            outputs=[
+                io.Mask.Output("MASK", display_name="mask", tooltip="White where hands are."),
+                io.Image.Output("PREVIEW", display_name="preview", tooltip="The picture with mask and boxes."),
+                BoundingBox.Output("BOXES", display_name="boxes", tooltip="A list of boxes for each picture."),
+                io.Int.Output("COUNT", display_name="count", tooltip="Hands in all pictures together."),
+            ],
+        )
+
+    @classmethod
+    def execute(  # type: ignore[override]
+        cls,
+        image: torch.Tensor,
+        threshold: float,
+        max_hands: int,
+        min_size: float,
+        tiles: int,
+        shape: str,
+        padding: float,
+        dilation: int,
+        feather: int,
+        download_missing: bool,
+        pose_keypoint: list[Any] | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> io.NodeOutput:
+        """Find, join, draw."""
+        batch, height, width = image.shape[:3]
+        style = MaskStyle(shape=shape, padding=padding, dilation=dilation, feather=feather)
+        found = hand_detector(download_missing, threshold, max_hands, min_size, tiles).detect_batch(image)
+        if pose_keypoint is not None:
+            posed = hands_from_pose(pose_keypoint, batch, height, width)
+            found = [merge(hands + others) for hands, others in zip(found, posed, strict=True)]
+        masks = torch.stack([torch.from_numpy(draw_masks(hands, height, width, style)) for hands in found])
+        if mask is not None:
+            masks = torch.maximum(masks, fit_mask(mask, batch, height, width).to(masks))
+        previews = [draw_hands(picture, hands, area) for picture, hands, area in zip(image, found, masks, strict=True)]
+        boxes = [[_as_box(hand) for hand in hands] for hands in found]
+        return io.NodeOutput(masks, torch.stack(previews), boxes, sum(len(hands) for hands in found))
+
+
+def _as_box(hand: Hand) -> dict[str, Any]:
+    x, y, width, height = (round(float(value)) for value in hand.box)
+    return {
+        "x": x,
+        "y": y,
+        "width": width,
+        "height": height,
+        "label": "hand",
+        "score": round(hand.score, 4),
+        "side": hand.side,
+    }
