@@ -60,6 +60,11 @@ class ComfyClient:
         with urllib.request.urlopen(self.address + path, timeout=self.timeout) as response:
             return json.load(response)
 
+    def text(self, path: str) -> str:
+        """The text that a GET request gives."""
+        with urllib.request.urlopen(self.address + path, timeout=self.timeout) as response:
+            return response.read().decode()
+
     def post(self, path: str, body: Json) -> Json:
         """The JSON answer to a POST request with a JSON body."""
         return self._send(path, json.dumps(body).encode(), "application/json")

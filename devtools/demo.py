@@ -28,7 +28,7 @@ from .steps import StepFailed, step
 GRAPH = ROOT / "workflows" / "mend_hands_of_a_picture.json"
 MANNEQUIN_SEED, MANNEQUIN_SIZE = 3, 768
 # The longer side that the hands are drawn at: a size at which two cores finish in seconds.
-DRAWN_AT = 384
+DRAWN_AT = 320
 PICTURES = {
     "mask.png": "Mask over the picture",
     "unguided.png": "Unguided picture",
@@ -101,7 +101,7 @@ def _checks(prompt: dict[str, Any]) -> dict[str, Any]:
     """Nodes beside the artist's graph that save what the report compares."""
     mask = [graph.by_title(prompt, "Find the hands"), 0]
     photo = [graph.by_title(prompt, "VAEEncode"), 0]
-    guided = [graph.by_title(prompt, "Guided"), 0]
+    guided = [graph.by_title(prompt, "Keep the rest, bit for bit"), 0]
 
     def node(class_type: str, **inputs: Any) -> dict[str, Any]:
         return {"class_type": class_type, "inputs": inputs, "_meta": {"title": class_type}}

@@ -1,0 +1,1 @@
+"""What the project promises about speed, measured: `python3 dev.py bench [--out FILE.json]`."""

@@ -1,0 +1,73 @@
+"""A real ComfyUI server with the pack and the probe nodes, shared by all tests of this folder."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from devtools import comfyui, environment, models
+from devtools.client import ComfyClient
+from devtools.paths import CRITIC
+from devtools.server import ComfyServer
+from fairhands.data import mannequin
+
+from comfy_graphs import GraphBuilder
+
+PROBES = Path(__file__).parent / "probe_nodes"
+
+
+def _without_comfyui(reason: str) -> None:
+    """No ComfyUI is a failure under CI, and a reason to skip at a developer's machine that has none."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    prepared, comfy_ui = environment.current(), comfyui.present()
+    if prepared is None or comfy_ui is None or models.missing():
+        _without_comfyui(f"no ComfyUI or no {models.missing()}: run the tests with `python3 dev.py test`")
+        raise AssertionError
+    base = tmp_path_factory.mktemp("comfy")
+    shutil.copytree(PROBES, base / "custom_nodes" / "probe_nodes")
+    with ComfyServer(comfy_ui, prepared, base) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: ComfyServer) -> ComfyClient:
+    return ComfyClient(server.address)
+
+
+@pytest.fixture
+def graph(client: ComfyClient, server: ComfyServer) -> GraphBuilder:
+    return GraphBuilder(client, server.base)
+
+
+@pytest.fixture(scope="session")
+def discriminators(server: ComfyServer) -> Path:
+    """The server's own folder for discriminators, where a test can put a file."""
+    return server.base / "models" / "hand_discriminators"
+
+
+@pytest.fixture(scope="session")
+def hand_picture(server: ComfyServer) -> str:
+    """A picture with one hand, in the server's input folder; 256 px."""
+    Image.fromarray(mannequin.draw(11, 256, kind="right").picture).save(server.base / "input" / "hand.png")
+    return "hand.png"
+
+
+@pytest.fixture(scope="session")
+def empty_picture(server: ComfyServer) -> str:
+    """A picture without any hand; 256 px."""
+    Image.new("RGB", (256, 256), (90, 110, 130)).save(server.base / "input" / "empty.png")
+    return "empty.png"
+
+
+@pytest.fixture(scope="session")
+def critic_name() -> str:
+    return CRITIC.name

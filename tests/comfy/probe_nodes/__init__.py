@@ -1,0 +1,76 @@
+"""Nodes for the tests' graphs: bring exact values into a graph, and out of it again."""
+
+import json
+import os
+from typing import Any
+
+import folder_paths
+import safetensors.torch
+import torch
+from comfy_api.latest import ComfyExtension, io
+
+PoseKeypoint = io.Custom("POSE_KEYPOINT")
+
+
+class ProbePose(io.ComfyNode):
+    """JSON -> POSE_KEYPOINT, as a pose detector's node gives it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ProbePose", inputs=[io.String.Input("json")], outputs=[PoseKeypoint.Output("POSE_KEYPOINT")]
+        )
+
+    @classmethod
+    def execute(cls, **inputs: str) -> io.NodeOutput:
+        return io.NodeOutput(json.loads(inputs["json"]))
+
+
+class ProbeMask(io.ComfyNode):
+    """A MASK of `[H, W]` or `[B, H, W]` with a filled rectangle."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        names = ("batch", "height", "width", "top", "left", "bottom", "right")
+        return io.Schema(
+            node_id="ProbeMask",
+            inputs=[io.Int.Input(name, default=0, min=0, max=4096) for name in names],
+            outputs=[io.Mask.Output("MASK")],
+        )
+
+    @classmethod
+    def execute(
+        cls, batch: int, height: int, width: int, top: int, left: int, bottom: int, right: int
+    ) -> io.NodeOutput:
+        mask = torch.zeros(height, width)
+        mask[top:bottom, left:right] = 1.0
+        return io.NodeOutput(mask if batch == 0 else mask.expand(batch, -1, -1).clone())
+
+
+class ProbeSave(io.ComfyNode):
+    """Write a LATENT, MASK or IMAGE as a float tensor, every bit of it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ProbeSave",
+            inputs=[io.AnyType.Input("value"), io.String.Input("name")],
+            outputs=[],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, value: Any, name: str) -> io.NodeOutput:
+        tensor = value["samples"] if isinstance(value, dict) else value
+        file = os.path.join(folder_paths.get_output_directory(), f"{name}.safetensors")
+        safetensors.torch.save_file({"value": tensor.contiguous().clone()}, file)
+        return io.NodeOutput(ui={"probe": [{"filename": f"{name}.safetensors", "subfolder": "", "type": "output"}]})
+
+
+class ProbeExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [ProbePose, ProbeMask, ProbeSave]
+
+
+async def comfy_entrypoint() -> ProbeExtension:
+    return ProbeExtension()
