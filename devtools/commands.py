@@ -29,7 +29,10 @@ def main(arguments: list[str]) -> int:
         print(f"dev.py: {failure}", file=sys.stderr)
         return 1
     except OSError as failure:
-        print(f"dev.py: {failure.strerror or failure}: {failure.filename or ''} - see that it can be written.", file=sys.stderr)
+        print(
+            f"dev.py: {failure.strerror or failure}: {failure.filename or ''} - see that it can be written.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("dev.py: stopped; run the same command again to go on.", file=sys.stderr)
@@ -57,7 +60,9 @@ def comfy(_: argparse.Namespace) -> int:
     """Start ComfyUI's page with this pack installed, and print its address."""
     prepared, comfy_ui = _set_up_all()
     with ComfyServer(comfy_ui, prepared, BASE) as server:
-        print(f"ComfyUI with FairHands: {server.address} (Ctrl-C stops it; log: {server.base / 'server.log'})", flush=True)
+        print(
+            f"ComfyUI with FairHands: {server.address} (Ctrl-C stops it; log: {server.base / 'server.log'})", flush=True
+        )
         return server.wait()
 
 
@@ -119,7 +124,9 @@ def _parser() -> argparse.ArgumentParser:
 
     demo_parser = add("demo", demo)
     demo_parser.add_argument("--photo", type=Path, metavar="FILE", help="a picture with hands (default: a drawn one)")
-    demo_parser.add_argument("--out", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s")
+    demo_parser.add_argument(
+        "--out", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s"
+    )
     test_parser = add("test", test)
     test_parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="arguments for pytest")
     add("comfy", comfy)

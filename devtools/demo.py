@@ -1,6 +1,6 @@
 """The main job: mend the hands of a photo in a real ComfyUI, and write what came of it.
 
-    python -m devtools.demo [--photo FILE] --out DIR
+python -m devtools.demo [--photo FILE] --out DIR
 """
 
 import argparse
@@ -60,15 +60,15 @@ def main(photo: Path | None, out: Path) -> dict[str, Any]:
         try:
             client = ComfyClient(server.address)
             with step(f"mending the hands of {name}"):
-                prompt, run = _mend(client, picture, Path(base))
-            report = _report(client, comfy_ui, name, prompt, run)
-            report["seconds"] = {"server_start": round(start_seconds, 2), **report["seconds"]}
+                prompt, run = mend(client, picture, Path(base))
+            result = report(client, comfy_ui, name, prompt, run)
+            result["seconds"] = {"server_start": round(start_seconds, 2), **result["seconds"]}
             for file, title in PICTURES.items():
                 (out / file).write_bytes(client.file(run.outputs[graph.by_title(prompt, title)]["images"][0]))
         finally:
             server.stop()
-    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return report
+    (out / "report.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
 
 
 def _picture(photo: Path | None) -> tuple[Image.Image, str]:
@@ -79,10 +79,12 @@ def _picture(photo: Path | None) -> tuple[Image.Image, str]:
     try:
         return ImageOps.exif_transpose(Image.open(photo)).convert("RGB"), str(photo)
     except (UnidentifiedImageError, OSError) as error:
-        raise StepFailed(f"--photo is {photo}, which cannot be read as a picture ({error}): give a PNG or JPEG.") from error
+        raise StepFailed(
+            f"--photo is {photo}, which cannot be read as a picture ({error}): give a PNG or JPEG."
+        ) from error
 
 
-def _mend(client: ComfyClient, picture: Image.Image, folder: Path) -> tuple[dict[str, Any], Run]:
+def mend(client: ComfyClient, picture: Image.Image, folder: Path) -> tuple[dict[str, Any], Run]:
     """Run the shared graph on the picture; the prompt as posted, and what it left."""
     file = folder / "picture.png"
     picture.save(file)
@@ -114,14 +116,17 @@ def _checks(prompt: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _report(client: ComfyClient, comfy_ui: comfyui.ComfyUI, name: str, prompt: dict[str, Any], run: Run) -> dict[str, Any]:
+def report(
+    client: ComfyClient, comfy_ui: comfyui.ComfyUI, name: str, prompt: dict[str, Any], run: Run
+) -> dict[str, Any]:
+    """What the run found and did, as plain values; see the README for its keys."""
     hands = json.loads(run.outputs[graph.by_title(prompt, "Hands found")]["text"][0])[0]
     mask = Image.open(BytesIO(client.file(run.outputs["mask_file"]["images"][0]))).convert("L")
     photo, guided = (
         safetensors.torch.load(client.file(run.outputs[key]["latents"][0]))["latent_tensor"]
         for key in ("photo_latent", "guided_latent")
     )
-    outside = _outside(mask, photo.shape[-2:])
+    outside = _outside(mask, (photo.shape[-2], photo.shape[-1]))
     return {
         "comfyui_version": client.get("/system_stats")["system"]["comfyui_version"],
         "comfyui_source": comfy_ui.source,

@@ -1,5 +1,6 @@
 """The model files of the set-up: the detector's, the demo's critic and the stand-in checkpoint."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from .steps import StepFailed, already, run_logged, step
 # The last MediaPipe wheel that carries the models; it is read, never installed, so its Python and system don't matter.
 WHEEL = "mediapipe==0.10.21"
 WHEEL_CHOICE = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", "--only-binary", ":all:")
+
+TRAINER = ROOT / "trainers" / "discriminator.py"
+STANDIN = ROOT / "devtools" / "standin.py"
 
 
 def detector_files() -> None:
@@ -33,23 +37,26 @@ def detector_files() -> None:
 
 def mannequin_critic() -> None:
     """A small hand discriminator, trained on drawn hands by the pack's own trainer."""
-    if CRITIC.is_file():
+    made_of = [*_python_files("fairhands/critic", "fairhands/data", "fairhands/training"), TRAINER]
+    if _made_of(CRITIC, made_of):
         already("hand discriminator")
         return
     CRITIC.parent.mkdir(parents=True, exist_ok=True)
     with step("training a small hand discriminator on drawn hands (about a minute)"):
         train = [venv_python(), "-m", "trainers.discriminator", "--output", CRITIC]
         run_logged(train, LOGS / "discriminator.log", "training the hand discriminator", cwd=ROOT)
+        _note(CRITIC, made_of)
 
 
 def standin_checkpoint(comfyui: ComfyUI) -> None:
     """A checkpoint of SD1.5's layout with random weights, for graphs to run with."""
-    if CHECKPOINT.is_file():
+    if _made_of(CHECKPOINT, [STANDIN]):
         already("stand-in checkpoint")
         return
     with step("writing a stand-in checkpoint (random weights, SD1.5's layout)"):
-        write = [venv_python(), ROOT / "devtools" / "standin.py", comfyui.folder, CHECKPOINT]
+        write = [venv_python(), STANDIN, comfyui.folder, CHECKPOINT]
         run_logged(write, LOGS / "standin.log", "writing the stand-in checkpoint")
+        _note(CHECKPOINT, [STANDIN])
 
 
 def missing() -> list[str]:
@@ -62,3 +69,28 @@ def require() -> None:
     """Raises StepFailed where a file is not there."""
     if missing():
         raise StepFailed(f"{', '.join(missing())} not found in {MEDIAPIPE.parent}: run `python3 dev.py demo` first.")
+
+
+def _python_files(*folders: str) -> list[Path]:
+    return sorted(file for folder in folders for file in (ROOT / folder).glob("*.py"))
+
+
+def _made_of(target: Path, sources: list[Path]) -> bool:
+    """Whether the file is there and was made by the sources as they are now."""
+    note = _note_path(target)
+    return target.is_file() and note.is_file() and note.read_text(encoding="utf-8") == _digest(sources)
+
+
+def _note(target: Path, sources: list[Path]) -> None:
+    _note_path(target).write_text(_digest(sources), encoding="utf-8")
+
+
+def _note_path(target: Path) -> Path:
+    return target.with_suffix(".made_of")
+
+
+def _digest(sources: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()

@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import threading
-
 from collections import deque
 from pathlib import Path
 from typing import IO

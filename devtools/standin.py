@@ -29,7 +29,7 @@ UNET = {
     "legacy": False,
 }
 # Latents well above the sampler's noise (standard deviation 1), so that hands stay visible in noisy estimates.
-VAE_SCALE = 0.02
+VAE_SCALE = 0.005
 LUMA = (0.299, 0.587, 0.114)
 
 

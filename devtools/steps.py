@@ -44,7 +44,9 @@ def _reason(log: Path) -> str:
     text = "\n".join(lines)
     if "No space left on device" in text:
         return "the disk is full; free some space and run the command again"
-    if any(sign in text for sign in ("NewConnectionError", "Temporary failure in name resolution", "Connection refused")):
+    if any(
+        sign in text for sign in ("NewConnectionError", "Temporary failure in name resolution", "Connection refused")
+    ):
         return "the network cannot be reached; check the connection (or your proxy) and run the command again"
     named = [line for line in lines if "error" in line.lower()]
     return (named or lines or ["it printed nothing"])[-1].rstrip(".")

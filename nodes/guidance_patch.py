@@ -48,11 +48,14 @@ def noise_share(sampling: object, sigma: float) -> float:
 def decoder(model: comfy.model_patcher.ModelPatcher, vae: comfy.sd.VAE) -> Callable[[torch.Tensor], torch.Tensor]:
     """Decode the sampler's latents `[1, C, h, w]` to a picture `[1, 3, H, W]`, 0..1, differentiably."""
 
+    vae.throw_exception_if_invalid()
+    first_stage: Any = vae.first_stage_model
+
     def decode(latent: torch.Tensor) -> torch.Tensor:
         # After each load the weights may be inference tensors again; where they are not, this costs microseconds.
-        make_differentiable(vae.first_stage_model)
+        make_differentiable(first_stage)
         latent = model.model.process_latent_out(latent).to(vae.vae_dtype)
-        picture = vae.process_output(vae.first_stage_model.decode(latent).float())
+        picture = vae.process_output(first_stage.decode(latent).float())
         return picture[:, :3]
 
     return decode

@@ -31,7 +31,7 @@ class GuidanceTracePlot(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, trace: Trace, width: int, height: int) -> io.NodeOutput:  # type: ignore[override]
+    def execute(cls, trace: Trace, width: int, height: int) -> io.NodeOutput:
         """Draw."""
         plot = torch.from_numpy(plot_trace(trace, width, height)).float() / 255
         return io.NodeOutput(plot[None], trace.to_json())

@@ -6,11 +6,11 @@ import torch
 from comfy_api.latest import io
 
 from ..fairhands.hands.hand import Hand, merge
-from ..fairhands.hands.masks import MaskStyle, draw_masks, fit_mask
+from ..fairhands.hands.masks import MaskStyle, Shape, draw_masks, fit_mask
 from ..fairhands.hands.openpose import hands_from_pose
 from ..fairhands.hands.preview import draw_hands
-from .detector import download_input, hand_detector, threshold_input
 from .connections import CATEGORY, BoundingBox, PoseKeypoint
+from .detector import download_input, hand_detector, threshold_input
 
 
 class HandDetectionMask(io.ComfyNode):
@@ -34,7 +34,7 @@ class HandDetectionMask(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Leave out hands smaller than this share of the picture's longer side.",
+                    tooltip="Leave out hands whose shorter side is below this share of the longer side of the picture.",
                 ),
                 io.Int.Input(
                     "tiles",
@@ -75,14 +75,14 @@ class HandDetectionMask(io.ComfyNode):
         )
 
     @classmethod
-    def execute(  # type: ignore[override]
+    def execute(
         cls,
         image: torch.Tensor,
         threshold: float,
         max_hands: int,
         min_size: float,
         tiles: int,
-        shape: str,
+        shape: Shape,
         padding: float,
         dilation: int,
         feather: int,

@@ -9,16 +9,16 @@ import torch
 from comfy_api.latest import io
 
 # ComfyUI's own module of that name; the pack's folder is only ever imported relatively.
-from nodes import common_ksampler
+from nodes import common_ksampler  # pyright: ignore[reportAttributeAccessIssue]
 
 from ..fairhands.guidance.cumulative_mask import CumulativeMask
 from ..fairhands.guidance.schedule import FIRST_TIMESTEP, LAST_TIMESTEP, Window
 from ..fairhands.guidance.trace import Trace
 from ..fairhands.guidance.visual import VisualGuidance
 from ..fairhands.hands.masks import MaskStyle
+from .connections import CATEGORY, GuidanceTrace, HandDiscriminator
 from .detector import download_input, hand_detector, threshold_input
 from .guidance_patch import critic_of, decoder, patch_visual_guidance
-from .connections import CATEGORY, GuidanceTrace, HandDiscriminator
 
 MASK_STYLE = MaskStyle(shape="hull", padding=0.15)
 
@@ -40,13 +40,26 @@ class HandGuidedKSampler(io.ComfyNode):
             inputs=[*_ksampler_inputs(), *_guidance_inputs()],
             outputs=[
                 io.Latent.Output("LATENT", display_name="latent"),
-                io.Mask.Output("MASK", display_name="mask", tooltip="All hands seen while sampling, and the start mask."),
+                io.Mask.Output(
+                    "MASK", display_name="mask", tooltip="All hands seen while sampling, and the start mask."
+                ),
                 GuidanceTrace.Output("TRACE", display_name="trace", tooltip="What guidance did at each step."),
             ],
         )
 
     @classmethod
-    def execute(  # type: ignore[override]
+    def validate_inputs(cls, sampler_name: str, scheduler: str) -> bool | str:
+        """Refuse names that this ComfyUI does not have; it does not check the choices of V3 nodes itself."""
+        for name, value, known in (
+            ("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS),
+            ("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS),
+        ):
+            if value not in known:
+                return f"{name} is {value!r}, which this ComfyUI does not have. It has: {', '.join(known)}."
+        return True
+
+    @classmethod
+    def execute(
         cls,
         model: comfy.model_patcher.ModelPatcher,
         vae: comfy.sd.VAE,
@@ -93,14 +106,21 @@ def _cumulative_mask(samples: torch.Tensor, vae: comfy.sd.VAE, start: torch.Tens
             f"latent_image has the shape {list(samples.shape)}, expected [batch, channels, height, width]: "
             "Hand-Guided KSampler works on pictures, not on video or sound."
         )
-    batch, _, height, width = samples.shape
     scale = vae.spacial_compression_decode()
+    if not isinstance(scale, int):
+        raise ValueError(
+            f"vae enlarges latents by {scale}, expected a whole number: "
+            "Hand-Guided KSampler needs the VAE of a picture model."
+        )
+    batch, _, height, width = samples.shape
     return CumulativeMask(batch, height * scale, width * scale, MASK_STYLE, start)
 
 
 def _ksampler_inputs() -> list[io.Input]:
     return [
-        io.Model.Input("model", tooltip="The model to sample from; LoRAs, ControlNets and other patches stay in effect."),
+        io.Model.Input(
+            "model", tooltip="The model to sample from; LoRAs, ControlNets and other patches stay in effect."
+        ),
         io.Vae.Input("vae", tooltip="Decodes the estimates in which hands are looked for. A tiny one (TAESD) is fast."),
         HandDiscriminator.Input("discriminator", tooltip="From Load Hand Discriminator."),
         io.Conditioning.Input("positive", tooltip="What the picture should show."),
@@ -121,7 +141,12 @@ def _ksampler_inputs() -> list[io.Input]:
         io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="Any of ComfyUI's samplers."),
         io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="Any of ComfyUI's schedulers."),
         io.Float.Input(
-            "denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Below 1: start from the latent, not from noise."
+            "denoise",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Below 1: start from the latent, not from noise.",
         ),
     ]
 

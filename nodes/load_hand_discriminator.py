@@ -10,8 +10,8 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..fairhands.critic import file
-from .model_folders import HAND_DISCRIMINATORS
 from .connections import CATEGORY, HandDiscriminator
+from .model_folders import HAND_DISCRIMINATORS
 
 
 class LoadHandDiscriminator(io.ComfyNode):
@@ -56,7 +56,7 @@ class LoadHandDiscriminator(io.ComfyNode):
         return hashlib.sha256(_file(discriminator).read_bytes()).hexdigest()
 
     @classmethod
-    def execute(cls, discriminator: str) -> io.NodeOutput:  # type: ignore[override]
+    def execute(cls, discriminator: str) -> io.NodeOutput:
         """Load the file; the critic is managed in memory as ComfyUI's own models are."""
         critic, summary = file.load(_file(discriminator))
         patcher = comfy.model_patcher.ModelPatcher(

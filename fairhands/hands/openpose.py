@@ -1,61 +1,85 @@
-"""Hands out of a POSE_KEYPOINT value: OpenPose's JSON, as pose detectors for ComfyUI give it."""
+"""Hands out of POSE_KEYPOINT: the OpenPose JSON that pose detectors give in ComfyUI."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .hand import LANDMARKS, Hand, Side, box_around, clip_box
+from .hand import LANDMARKS, Hand, Side, box_around, by_score, clip_box
+from .skeleton import box_of_flesh
 
-LEAST_CONFIDENCE = 0.1
-LEAST_JOINTS = 4
+SIDES: tuple[Side, ...] = ("left", "right")
+FEWEST_POINTS = 4
+# Coordinates relative to the canvas end at 1, a little more for joints outside; pixels go far beyond.
+_LARGEST_RELATIVE = 2.0
 
 
-def hands_from_pose(poses: Sequence[Any], batch: int, height: int, width: int) -> list[list[Hand]]:
-    """The hands of each picture, in its pixels; the joints are in the same order as MediaPipe's.
+def hands_from_pose(
+    pose: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+    batch: int,
+    height: int,
+    width: int,
+    least_confidence: float = 0.3,
+) -> list[list[Hand]]:
+    """The hands of each picture of a batch, best score first, in pixels of pictures of this size.
 
-    `poses`: for each picture an object with `people`, `canvas_width` and `canvas_height`; a person's
-    `hand_left_keypoints_2d` and `hand_right_keypoints_2d` are flat lists of x, y, confidence in canvas pixels or
-    relative to the canvas (0..1), and may be missing. The score is the mean confidence of the joints that count.
-    Raises ValueError where the number of poses does not fit the pictures, or a pose is of another form.
+    `pose`: a dictionary for each picture, or one for all of them; keypoints in pixels of its canvas or relative to it.
+    Keypoints below `least_confidence` count as missing; a hand with fewer than 4 is left out, one with all 21 has
+    landmarks (OpenPose's order is MediaPipe's), another only a box. Its score is the mean confidence.
+    Raises ValueError where the number of pictures does not fit or keypoints are not triples.
     """
-    poses = [poses] if isinstance(poses, dict) else list(poses)
-    if len(poses) not in (1, batch):
-        raise ValueError(f"pose_keypoint holds {len(poses)} poses for {batch} pictures: give one for each picture.")
-    found = [_hands(pose, height, width) for pose in poses]
-    return found * batch if len(found) == 1 else found
+    pictures = [pose] if isinstance(pose, Mapping) else list(pose)
+    if len(pictures) not in (1, batch):
+        raise ValueError(
+            f"pose_keypoint is for {len(pictures)} pictures, expected 1 or {batch}: detect the pose on this batch."
+        )
+    found = [_hands(picture, height, width, least_confidence) for picture in pictures]
+    return found * (batch // len(found))
 
 
-def _hands(pose: Any, height: int, width: int) -> list[Hand]:
-    if not isinstance(pose, dict) or not isinstance(pose.get("people"), list):
-        raise ValueError("pose_keypoint is not in OpenPose's form: expected an object with `people` for each picture.")
-    canvas = float(pose.get("canvas_width") or width), float(pose.get("canvas_height") or height)
-    scale = np.array([width / canvas[0], height / canvas[1]])
-    hands = []
-    for person in pose["people"]:
-        sides: tuple[Side, ...] = ("left", "right")
-        for side in sides:
-            joints = _joints(person.get(f"hand_{side}_keypoints_2d"), canvas)
-            if joints is not None:
-                hands.append(_hand(joints, scale, side, height, width))
-    return [hand for hand in hands if hand is not None]
+def _hands(picture: Mapping[str, Any], height: int, width: int, least_confidence: float) -> list[Hand]:
+    raw = list(_keypoints(picture))
+    scale = _scale(picture, [triples for _, triples in raw], height, width)
+    hands = [_hand(triples, side, scale, height, width, least_confidence) for side, triples in raw]
+    return by_score(hand for hand in hands if hand)
 
 
-def _joints(flat: Any, canvas: tuple[float, float]) -> np.ndarray | None:
-    """Joints `[21, 3]` in canvas pixels, or None where there is no whole hand of them."""
-    if not flat or len(flat) != LANDMARKS * 3:
+def _keypoints(picture: Mapping[str, Any]) -> Iterator[tuple[Side, np.ndarray]]:
+    """The side and the triples of each hand of each person; what is missing is None or not there at all."""
+    for person in picture.get("people") or []:
+        for side in SIDES:
+            key = f"hand_{side}_keypoints_2d"
+            if person.get(key):
+                yield side, _triples(person[key], key)
+
+
+def _triples(flat: Sequence[float], key: str) -> np.ndarray:
+    """x, y, confidence: float32 `[N, 3]`."""
+    values = np.nan_to_num(np.array(flat, dtype=np.float32))
+    if values.size % 3 or values.size > LANDMARKS * 3:
+        raise ValueError(f"{key} of pose_keypoint holds {values.size} numbers, expected x, y, confidence 21 times.")
+    return values.reshape(-1, 3)
+
+
+def _scale(picture: Mapping[str, Any], triples: list[np.ndarray], height: int, width: int) -> np.ndarray:
+    """What makes pixels of the picture out of the keypoints' coordinates."""
+    largest = max((float(points[:, :2].max()) for points in triples), default=0.0)
+    if largest <= _LARGEST_RELATIVE:
+        return np.array([width, height], dtype=np.float32)
+    canvas = picture.get("canvas_width") or width, picture.get("canvas_height") or height
+    return np.array([width / canvas[0], height / canvas[1]], dtype=np.float32)
+
+
+def _hand(
+    triples: np.ndarray, side: Side, scale: np.ndarray, height: int, width: int, least_confidence: float
+) -> Hand | None:
+    confidence = triples[:, 2]
+    # Some sources leave a missing point at the origin and say nothing about it.
+    valid = (confidence >= least_confidence) & (triples[:, :2] != 0).any(axis=1)
+    if valid.sum() < FEWEST_POINTS:
         return None
-    joints = np.array(flat, dtype=np.float64).reshape(LANDMARKS, 3)
-    if joints[:, :2].max() <= 1.0:
-        joints[:, :2] *= canvas
-    return joints
-
-
-def _hand(joints: np.ndarray, scale: np.ndarray, side: Side, height: int, width: int) -> Hand | None:
-    sure = joints[:, 2] >= LEAST_CONFIDENCE
-    if sure.sum() < LEAST_JOINTS:
-        return None
-    points = (joints[:, :2] * scale).astype(np.float32)
-    box = clip_box(box_around(points[sure]), width, height)
-    # A skeleton with holes cannot be drawn; its box can.
-    return Hand(box, float(joints[sure, 2].mean()), side, points if sure.all() else None)
+    points = triples[:, :2] * scale
+    whole = valid.all() and len(points) == LANDMARKS
+    box = clip_box(box_of_flesh(points) if whole else box_around(points[valid]), width, height)
+    score = min(float(confidence[valid].mean()), 1.0)
+    return Hand(box, score, side, points if whole else None)

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from comfy_graphs import GraphBuilder
+
 from devtools.client import GraphFailed
 from fairhands.data import mannequin
 
@@ -21,7 +21,7 @@ def test_a_hand_gives_its_mask_its_box_and_a_count_of_one(graph: GraphBuilder, h
     node = graph.find_hands(graph.batch(hand_picture))
     mask, boxes, count = graph.save([node, 0]), boxes_of(graph, node), graph.add("PreviewAny", source=[node, 3])
     run = graph.run()
-    truth = torch.from_numpy(mannequin.draw(11, 256, kind="right").mask)
+    truth = torch.from_numpy(mannequin.draw(13, 256, kind="right").mask)
     found = graph.saved(mask)[0] > 0.5
     assert (truth & found).sum() / truth.sum() > 0.7
     (box,) = shown(run, boxes)[0]

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from comfy_graphs import GraphBuilder
+
 from devtools.client import GraphFailed, GraphInterrupted, GraphRefused
 
 
@@ -56,7 +56,7 @@ def test_outside_the_mask_a_guided_step_changes_nothing(
     graph: GraphBuilder, critic_name: str, hand_picture: str
 ) -> None:
     """Only the last step is guided, so that the model cannot carry a change out of the mask."""
-    start = graph.add("ProbeMask", batch=0, height=32, width=32, top=8, left=8, bottom=16, right=24)
+    start = graph.add("ProbeMask", batch=0, height=256, width=256, top=64, left=64, bottom=128, right=192)
     window = {"first_timestep": 200.0, "last_timestep": 0.0}
     run = Sampled(
         graph, critic_name, hand_picture, steps=2, start_mask=[start, 0], detection_threshold=1.0, **window
@@ -138,9 +138,7 @@ def test_an_interrupt_in_the_middle_leaves_the_server_usable(
     assert torch.equal(run["guided"], run["plain"])
 
 
-def test_an_exchanged_window_is_refused_in_a_sentence(
-    graph: GraphBuilder, critic_name: str, hand_picture: str
-) -> None:
+def test_an_exchanged_window_is_refused_in_a_sentence(graph: GraphBuilder, critic_name: str, hand_picture: str) -> None:
     Sampled(graph, critic_name, hand_picture, plain=False, first_timestep=100.0, last_timestep=600.0)
     with pytest.raises(GraphFailed, match="first timestep is 100 and last timestep is 600"):
         graph.run()
@@ -150,7 +148,7 @@ def test_a_sampler_that_does_not_exist_is_refused_before_anything_runs(
     graph: GraphBuilder, critic_name: str, hand_picture: str
 ) -> None:
     Sampled(graph, critic_name, hand_picture, plain=False, sampler_name="no_such_sampler")
-    with pytest.raises(GraphRefused):
+    with pytest.raises(GraphRefused, match="sampler_name is 'no_such_sampler'"):
         graph.run()
 
 

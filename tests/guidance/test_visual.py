@@ -123,7 +123,8 @@ def test_a_start_mask_guides_where_the_detector_sees_nothing(critic: Critic, han
 
 def test_a_critic_that_gives_no_number_leaves_the_step_unguided_and_says_so(hand_detector: HandDetector) -> None:
     broken = Critic(CriticConfig()).eval().requires_grad_(False)
-    broken.load_state_dict({name: torch.full_like(value, torch.nan) for name, value in broken.state_dict().items()})
+    for parameter in broken.parameters():
+        parameter.fill_(torch.nan)
     estimate = encode(hand_picture(1))
     step = guidance(broken, hand_detector)
     assert step(estimate, **INSIDE) is estimate
