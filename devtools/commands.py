@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ Add --help to a command to see its options."""
 def main(arguments: list[str]) -> int:
     """Run one command; the exit code is 0 where all went well."""
     options = _parser().parse_args(arguments)
+    # Asked to end, it ends as at Ctrl-C: what it started is stopped, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return options.command(options)
     except StepFailed as failure:

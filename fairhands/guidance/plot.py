@@ -49,6 +49,7 @@ def _plot_loss(axes: Axes, timesteps: list[float], records: list[ImageRecord]) -
 def _label(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
+    axes.ticklabel_format(axis="y", useOffset=False)
 
 
 def _title(trace: Trace) -> str:

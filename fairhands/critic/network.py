@@ -1,0 +1,67 @@
+"""The hand discriminator: a backbone, and a head for each of its feature maps."""
+
+import torch
+from torch import Tensor, nn
+
+from .backbones import BACKBONES
+from .config import CriticConfig
+from .heads import Head
+
+
+class Critic(nn.Module):
+    """Tells right hands from malformed ones: higher logits, more like a right hand.
+
+    In eval mode, which is for guidance, each picture is judged by itself: its logits do not depend on the
+    rest of the batch, and are the same each time.
+
+    Raises:
+        ValueError: the configuration names a backbone that does not exist or a shape that it cannot have.
+    """
+
+    def __init__(self, config: CriticConfig) -> None:
+        super().__init__()
+        if config.backbone not in BACKBONES:
+            raise ValueError(f"backbone should be one of {sorted(BACKBONES)}, found {config.backbone!r}")
+        self.config = config
+        self.input_size = config.input_size
+        self.backbone = BACKBONES[config.backbone](config)
+        self.heads = nn.ModuleList(Head(channels) for channels in self.backbone.channels)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Judge pictures.
+
+        Args:
+            pictures: float [N, 3, S, S] in 0..1, RGB, S the critic's `input_size`: crops with one hand each.
+
+        Returns:
+            float [N, L]: a logit for each position of each feature map.
+
+        Raises:
+            ValueError: pictures of another shape.
+        """
+        return self.judge(self.features(pictures))
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """The backbone's feature maps of such pictures, float [N, channels, positions] each."""
+        size = self.input_size
+        if pictures.ndim != 4 or pictures.shape[1:] != (3, size, size):
+            raise ValueError(
+                f"pictures should have the shape [N, 3, {size}, {size}], found {list(pictures.shape)}: "
+                "crop to the hand and resize to the critic's input_size"
+            )
+        return self.backbone(pictures)
+
+    def judge(self, features: list[Tensor]) -> Tensor:
+        """The logits [N, L] that the heads give for feature maps."""
+        return torch.cat([head(part) for head, part in zip(self.heads, features, strict=True)], dim=1)
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """What guidance lowers: the generator's hinge loss of each picture (arXiv 2301.09515).
+
+        Args:
+            logits: [N, L] from `forward`.
+
+        Returns:
+            [N], minus the mean logit; lower means more like a right hand.
+        """
+        return -logits.mean(dim=1)

@@ -1,0 +1,1 @@
+"""What every trainer shares: its configuration, whole files, seeds and progress."""

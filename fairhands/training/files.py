@@ -1,0 +1,41 @@
+"""Files written whole or not at all."""
+
+import os
+import uuid
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that `path` holds all of `content` or what it held before, whatever happens meanwhile.
+
+    Raises:
+        OSError: the folder is missing, not writable or full; `path` is as it was and nothing else is left.
+    """
+    part = _part(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def prepare_folder(path: Path) -> None:
+    """Make the folder of a file that is to be written later, and try it, to know before the work is done.
+
+    Raises:
+        OSError: no file can be written there.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(21, "Is a folder, expected the name of a file", str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _part(path).unlink()
+
+
+def _part(path: Path) -> Path:
+    """A new empty file beside `path`, with the rights that any new file gets."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    part.touch(exist_ok=False)
+    return part

@@ -1,0 +1,193 @@
+"""A trainer's settings come from one TOML file and the command line, and a mistake is one readable line."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from fairhands.training.configuration import (
+    Configuration,
+    ConfigurationError,
+    example,
+    from_command_line,
+    read,
+)
+
+PROGRAM = "python -m trainers.example"
+
+
+class Data(Configuration):
+    size: int = Field(default=64, ge=8, description="Side of the pictures in pixels.")
+    folders: tuple[str, ...] = Field(default=("a", "b"), description="Where the pictures are.")
+
+
+class Settings(Configuration):
+    steps: int = Field(default=100, ge=1, le=1000, description="How often the weights are changed; 100% of them.")
+    rate: float = Field(default=2e-3, gt=0, description="Learning rate.")
+    data: Data = Field(default=Data(), description="What is learnt from.")
+    flip: bool = Field(default=True, description="Whether pictures are mirrored.")
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where the work is done.")
+    output: Path = Field(default=Path("out") / "critic.safetensors", description='The file to write, "whole".')
+    limit: float | None = Field(default=None, description="Longest time in seconds.")
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "train.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def sentence_of(text: str, folder: Path, overrides: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read(Settings, write(folder, text), overrides)
+    return str(caught.value)
+
+
+def test_the_defaults_hold_where_nothing_is_given():
+    assert from_command_line(Settings, PROGRAM, "", []) == Settings()
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path: Path):
+    path = write(tmp_path, "steps = 20\nrate = 0.5\n[data]\nsize = 32\n")
+    settings = from_command_line(
+        Settings, PROGRAM, "", ["--steps", "30", "--config", str(path), "--data.folders", '["x"]']
+    )
+    assert (settings.steps, settings.rate, settings.flip) == (30, 0.5, True)
+    assert settings.data == Data(size=32, folders=("x",))
+
+
+def test_every_type_can_be_given_on_the_command_line():
+    arguments = [
+        "--steps=7",
+        "--rate",
+        ".5",
+        "--flip",
+        "false",
+        "--device",
+        "cuda",
+        "--output",
+        "7",
+        "--limit",
+        "-1",
+    ]
+    settings = from_command_line(Settings, PROGRAM, "", arguments)
+    assert settings == Settings(steps=7, rate=0.5, flip=False, device="cuda", output=Path("7"), limit=-1.0, data=Data())
+
+
+def test_the_example_reads_back_as_the_defaults_and_explains_every_key(tmp_path: Path):
+    text = example(Settings)
+    assert read(Settings, write(tmp_path, text)) == Settings()
+    for words in ("steps = 100", "# Learning rate.", "[data]", "size = 64", "# limit =", 'device = "cpu"'):
+        assert words in text
+
+
+def test_an_unknown_key_is_refused_with_the_closest_one(tmp_path: Path):
+    sentence = sentence_of("stepz = 3", tmp_path)
+    assert sentence == f'Unknown key "stepz" in {tmp_path / "train.toml"}: the closest known key is "steps".'
+    assert '"data.sise"' in (nested := sentence_of("[data]\nsise = 3", tmp_path))
+    assert '"data.size"' in nested
+    assert "--help lists them" in sentence_of("zzzzzz = 3", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("steps = 0", ('"steps"', "greater than or equal to 1", "found 0")),
+        ("steps = true", ('"steps"', "integer", "found True")),
+        ("steps = 3.5", ('"steps"', "integer", "found 3.5")),
+        ('steps = "3"', ('"steps"', "integer", "found '3'")),
+        ("flip = 1", ('"flip"', "boolean", "found 1")),
+        ('device = "gpu"', ('"device"', "'cpu' or 'cuda'", "found 'gpu'")),
+        ("data = 3", ('"data"', "found 3")),
+        ("[data]\nsize = 1979-05-27", ('"data.size"', "integer", "1979-05-27")),
+        ("[data]\nfolders = [1]", ('"data.folders.0"', "string", "found 1")),
+        ("steps = = 3", ("not valid TOML",)),
+        ("steps = 1\nsteps = 2", ("not valid TOML",)),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(text: str, parts: tuple[str, ...], tmp_path: Path):
+    sentence = sentence_of(text, tmp_path)
+    assert "\n" not in sentence
+    for part in (*parts, "train.toml"):
+        assert part in sentence
+
+
+def test_a_wrong_value_on_the_command_line_says_so(tmp_path: Path):
+    sentence = sentence_of("steps = 3", tmp_path, {"steps": "many"})
+    assert sentence.startswith('"steps" in the command line')
+    assert "found 'many'" in sentence
+    assert "should be a table" in sentence_of("data = 3", tmp_path, {"data.size": "64"})
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match=r"Cannot read the configuration .*missing.toml: No such file"):
+        read(Settings, tmp_path / "missing.toml")
+    with pytest.raises(ConfigurationError, match="Cannot read the configuration"):
+        read(Settings, tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="not a text file"):
+        read(Settings, tmp_path / "binary.toml")
+
+
+@given(st.text(max_size=40))
+def test_any_text_for_a_setting_is_taken_or_refused_in_one_line(text: str):
+    for key in ("steps", "rate", "data.folders", "limit"):
+        try:
+            read(Settings, None, {key: text})
+        except ConfigurationError as error:
+            assert str(error).startswith(f'"{key}')  # noqa: PT017
+            assert len(str(error).splitlines()) == 1  # noqa: PT017
+
+
+PROGRAM_TEXT = """
+from tests_settings import Settings
+from fairhands.training.configuration import from_command_line
+print(from_command_line(Settings, "python -m trainers.example", "Trains an example.").steps)
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = PROGRAM_TEXT.replace("from tests_settings", "from test_configuration")
+    command = [sys.executable, "-c", program, *arguments]
+    path = f"{Path(__file__).parent}:{Path(__file__).parents[2]}"
+    return subprocess.run(
+        command, env={"PYTHONPATH": path, "PATH": ""}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--stepz", "3"), 'Unknown key "--stepz" on the command line: the closest known key is "steps"'),
+        (("--steps", "many"), '"steps" in the command line'),
+        (("--steps",), "expected one argument"),
+        (("30",), 'Unexpected argument "30"'),
+        (("--config", "missing.toml"), "Cannot read the configuration missing.toml"),
+    ],
+)
+def test_a_mistake_ends_the_program_with_status_2_and_one_line(arguments: tuple[str, ...], part: str):
+    ended = run(*arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.startswith(f"{PROGRAM}: ")
+    assert part in ended.stderr
+
+
+def test_help_and_example_end_the_program_with_status_0():
+    shown = run("--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    for words in (
+        "Trains an example.",
+        "--data.size",
+        "100% of them",
+        "(default: 100)",
+        "(default: not set)",
+    ):
+        assert words in shown.stdout
+    printed = run("--example")
+    assert (printed.returncode, printed.stdout.strip()) == (0, example(Settings).strip())

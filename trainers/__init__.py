@@ -1,0 +1,1 @@
+"""The trainers: one program each, `python -m trainers.NAME`."""
