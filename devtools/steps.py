@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+# How pip and git say that nothing answered; pip says "no version" where it could not even ask.
+NETWORK_SIGNS = ("connection broken by", "Temporary failure in name resolution", "Connection refused", "versions: none")
+
 
 class StepFailed(Exception):
     """A step could not be done; the message is one sentence that says what to do."""
@@ -44,9 +47,9 @@ def _reason(log: Path) -> str:
     text = "\n".join(lines)
     if "No space left on device" in text:
         return "the disk is full; free some space and run the command again"
-    if any(
-        sign in text for sign in ("NewConnectionError", "Temporary failure in name resolution", "Connection refused")
-    ):
-        return "the network cannot be reached; check the connection (or your proxy) and run the command again"
+    if any(sign in text for sign in NETWORK_SIGNS):
+        return (
+            "the network, or the package index, cannot be reached; check it (or your proxy) and run the command again"
+        )
     named = [line for line in lines if "error" in line.lower()]
     return (named or lines or ["it printed nothing"])[-1].rstrip(".")

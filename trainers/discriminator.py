@@ -20,7 +20,7 @@ from fairhands.critic.augmentation import augment
 from fairhands.critic.mannequin_pairs import MALFORMED, MannequinPairs
 from fairhands.critic.measures import accuracy, area_under_curve
 from fairhands.training.configuration import Configuration, from_command_line
-from fairhands.training.files import prepare_folder
+from fairhands.whole_files import prepare_folder
 
 PROGRAM = "python -m trainers.discriminator"
 PURPOSE = "Train a hand discriminator, the critic of FairHands' visual guidance, on mannequin hands."
@@ -58,7 +58,7 @@ class Settings(Configuration):
         description="The file to write; ComfyUI looks for it in its folder models/hand_discriminators.",
     )
     seed: int = Field(default=0, ge=0, lt=MOST_PAIRS, description="The same seed gives the same training.")
-    steps: int = Field(default=550, ge=1, description="How often the weights are changed.")
+    steps: int = Field(default=520, ge=1, description="How often the weights are changed.")
     batch: int = Field(default=16, ge=1, description="Pairs of pictures looked at in a step.")
     learning_rate: float = Field(default=1.5e-3, gt=0, description="Adam's learning rate after the warm-up.")
     kind_weight: float = Field(
@@ -142,9 +142,9 @@ def train(critic: Critic, hands: Hands, settings: Settings) -> list[float]:
     generator = torch.Generator().manual_seed(settings.seed)
     namer = nn.Linear(sum(critic.backbone.channels), 1 + len(MALFORMED))
     weights = [*critic.parameters(), *namer.parameters()]
-    adam = torch.optim.Adam(weights, lr=settings.learning_rate, betas=(0.0, 0.99))
+    adam = torch.optim.Adam(weights, lr=settings.learning_rate, betas=(0.0, 0.99), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: _pace(step / settings.steps))
-    critic.train().to(memory_format=torch.channels_last)  # a fifth faster on a processor
+    nn.utils.convert_conv2d_weight_memory_format(critic.train(), torch.channels_last)  # faster on processors
     losses = []
     for _ in (progress := tqdm(range(settings.steps), desc="training", unit="step")):
         chosen = torch.randint(len(hands.pairs), (settings.batch,), generator=generator)

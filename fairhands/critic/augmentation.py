@@ -45,10 +45,11 @@ def _motions(count: int, generator: torch.Generator) -> Tensor:
 
 
 def _blurred(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    chosen = torch.rand(len(pictures), 1, 1, 1, generator=generator) < share
-    coarse = functional.interpolate(functional.avg_pool2d(pictures, 2), pictures.shape[2:], mode="bilinear")
-    noise = torch.randn(pictures.shape, generator=generator) * NOISE
-    return torch.where(chosen, coarse + noise, pictures)
+    chosen = torch.rand(len(pictures), generator=generator) < share
+    coarse = functional.avg_pool2d(pictures[chosen], 2)
+    smooth = functional.interpolate(coarse, pictures.shape[2:], mode="bilinear")
+    noise = torch.randn(smooth.shape, generator=generator) * NOISE
+    return pictures.index_put((chosen,), smooth + noise)
 
 
 def _uniform(limit: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

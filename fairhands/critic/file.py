@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..training.files import write_whole
+from ..whole_files import write_whole
 from .config import CriticConfig
 from .header import CriticFileError, Header, read_header, refusal, sort_header
 from .network import Critic

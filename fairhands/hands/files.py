@@ -14,7 +14,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..training.files import write_whole
+from ..whole_files import write_whole
 
 TIMEOUT_SECONDS = 60
 _FIXED_TIME = (2023, 1, 1, 0, 0, 0)

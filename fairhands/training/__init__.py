@@ -1,1 +1,1 @@
-"""What every trainer shares: its configuration, whole files, seeds and progress."""
+"""What every trainer shares: its configuration."""

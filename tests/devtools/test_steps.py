@@ -16,7 +16,11 @@ def test_a_step_says_what_it_does_and_how_long_it_took(capsys: pytest.CaptureFix
     ("printed", "said"),
     [
         ("OSError: [Errno 28] No space left on device", "disk is full"),
-        ("NewConnectionError(...): Temporary failure in name resolution", "network cannot be reached"),
+        (
+            "NewConnectionError(...): Temporary failure in name resolution",
+            "the network, or the package index, cannot be reached",
+        ),
+        ("ERROR: Could not find a version that satisfies torch (from versions: none)", "cannot be reached"),
         ("one\nERROR: No matching distribution\ntwo", "No matching distribution"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fairhands.training.files import prepare_folder, write_whole
+from fairhands.whole_files import prepare_folder, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path):
@@ -32,7 +32,7 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path):
     path = tmp_path / "weights.safetensors"
     write_whole(path, b"old")
     program = (
-        "import sys, pathlib; from fairhands.training.files import write_whole; "
+        "import sys, pathlib; from fairhands.whole_files import write_whole; "
         "write_whole(pathlib.Path(sys.argv[1]), bytes(5000))"
     )
     ended = subprocess.run(
