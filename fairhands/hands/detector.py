@@ -4,12 +4,13 @@ MediaPipe is imported at the first search: that takes a second, which ComfyUI's 
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from .hand import Box, Face, Hand, Side, by_score, clip_box
 from .pictures import as_rgb, as_rgb_batch
 from .skeleton import box_of_flesh
 from .tiles import search_with_tiles
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class _OpenTasks:
@@ -69,8 +73,37 @@ class _OpenTasks:
 _open_tasks = _OpenTasks(most=4)
 
 
+class _Detector(ABC):
+    """What the detectors share: a MediaPipe task that they open when they search, and can close."""
+
+    @property
+    @abstractmethod
+    def _key(self) -> Hashable:
+        """What tells this detector's task from others."""
+
+    @abstractmethod
+    def _create(self) -> Any:
+        """Open the task."""
+
+    def close(self) -> None:
+        """Close the MediaPipe task; a later search would open it again."""
+        _open_tasks.close(self._key)
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _result(self, picture: np.ndarray) -> Any:
+        """MediaPipe's own result for a uint8 RGB picture."""
+        return _open_tasks.detect(self._key, self._create, picture)
+
+
 @dataclass(frozen=True)
-class HandDetector:
+class HandDetector(_Detector):
     """Finds hands in pictures.
 
     `model_path`: `hand_landmarker.task`. `threshold`: least confidence, 0..1, of the palm detector and of the
@@ -110,24 +143,12 @@ class HandDetector:
         """The hands of each picture of an IMAGE `[B, H, W, 3]`, float 0..1, or of a sequence of arrays."""
         return [self.detect(picture) for picture in as_rgb_batch(pictures)]
 
-    def close(self) -> None:
-        """Close the MediaPipe task; a later search would open it again."""
-        _open_tasks.close(self._key)
-
-    def __enter__(self) -> "HandDetector":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def _key(self) -> Hashable:
         return HandDetector, self.model_path, self.threshold, self.max_hands
 
     def _search(self, picture: np.ndarray) -> list[Hand]:
-        result = _open_tasks.detect(self._key, self._create, picture)
+        result = self._result(picture)
         found = zip(result.handedness, result.hand_landmarks, strict=True)
         return [_hand(sides[0], landmarks, *picture.shape[:2]) for sides, landmarks in found]
 
@@ -145,7 +166,7 @@ class HandDetector:
 
 
 @dataclass(frozen=True)
-class FaceDetector:
+class FaceDetector(_Detector):
     """Finds faces in pictures, on MediaPipe tasks that are shared and closed like those of `HandDetector`.
 
     `model_path`: `face_detection_full_range_sparse.tflite`; `threshold`: least score, 0..1.
@@ -161,25 +182,13 @@ class FaceDetector:
     def detect(self, picture: np.ndarray) -> list[Face]:
         """The faces of one picture (see `as_rgb`), best score first. Raises ValueError for what is no picture."""
         picture = as_rgb(picture)
-        result = _open_tasks.detect(self._key, self._create, picture)
+        result = self._result(picture)
         faces = [_face(found, *picture.shape[:2]) for found in result.detections]
         return sorted(faces, key=lambda face: face.score, reverse=True)
 
     def detect_batch(self, pictures: torch.Tensor | Sequence[np.ndarray]) -> list[list[Face]]:
         """The faces of each picture of an IMAGE `[B, H, W, 3]`, float 0..1, or of a sequence of arrays."""
         return [self.detect(picture) for picture in as_rgb_batch(pictures)]
-
-    def close(self) -> None:
-        """Close the MediaPipe task; a later search would open it again."""
-        _open_tasks.close(self._key)
-
-    def __enter__(self) -> "FaceDetector":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def _key(self) -> Hashable:
