@@ -31,7 +31,7 @@ def _without_comfyui(reason: str) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     prepared, comfy_ui = environment.current(), comfyui.present()
     if prepared is None or comfy_ui is None or models.missing():
-        _without_comfyui(f"no ComfyUI or no {models.missing()}: run the tests with `python3 dev.py test`")
+        _without_comfyui("ComfyUI, or a model file for it, is not there: run the tests with `python3 dev.py test`")
         raise AssertionError
     base = tmp_path_factory.mktemp("comfy")
     shutil.copytree(PROBES, base / "custom_nodes" / "probe_nodes")
