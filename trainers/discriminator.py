@@ -163,8 +163,9 @@ def train(critic: Critic, hands: Hands, settings: Settings) -> list[float]:
 def step_loss(critic: Critic, namer: nn.Module, pairs: Tensor, kinds: Tensor, kind_weight: float) -> Tensor:
     """The hinge loss of each picture's mean logit, and the cross-entropy of naming its kind.
 
-    StyleGAN-T takes the hinge of every logit. A place that shows no finger cannot tell five from six,
-    and is left free here: with 500 steps that raised the held-out accuracy from 0.80 to 0.92.
+    StyleGAN-T takes the hinge of every logit. Here it is that of their mean, which is what guidance uses: a
+    place that shows no finger cannot tell five from six. The difference is small (held-out accuracy 0.90
+    against 0.88, one seed each).
 
     Args:
         critic: the discriminator in training mode.
