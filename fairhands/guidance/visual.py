@@ -24,7 +24,6 @@ from .trace import ImageRecord, StepRecord, Trace, describe_hands
 
 # Latents [1, C, h, w] as the sampler sees them -> picture [1, 3, H, W], 0..1, differentiable.
 Decode = Callable[[torch.Tensor], torch.Tensor]
-CONTEXT_MARGIN = 0.25
 
 
 @dataclass
@@ -90,7 +89,7 @@ class VisualGuidance:
         self, estimate: torch.Tensor, picture: torch.Tensor, boxes: Sequence[Box], record: ImageRecord
     ) -> torch.Tensor:
         """d loss / d estimate, the loss being the critic's mean over the crops."""
-        crops = square_crops(picture[0], boxes, self.critic.input_size, CONTEXT_MARGIN)
+        crops = square_crops(picture[0], boxes, self.critic.input_size, self.critic.config.margin)
         loss = self.critic.loss(self.critic(crops)).mean()
         record.loss = float(loss.detach())
         return torch.autograd.grad(loss, estimate)[0]
