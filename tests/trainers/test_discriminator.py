@@ -72,6 +72,8 @@ def test_a_mistake_is_one_line_before_anything_is_drawn(arguments: tuple[str, ..
 
 
 def test_an_interrupted_run_writes_nothing(tmp_path: Path):
+    # Where tests run in the background, Ctrl-C is ignored, and programs they start inherit that; not from a handler.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with start(tmp_path, *TINY, "--steps", "1000000") as process:
         assert process.stderr is not None
         while "training" not in process.stderr.readline(200):
