@@ -36,10 +36,10 @@ PICTURES = {
     "trace.png": "What guidance did",
 }
 STAGES = {
-    "detection": ("Find the hands",),
-    "encode": ("VAEEncode",),
-    "unguided_sampling": ("Unguided",),
-    "guided_sampling": ("Guided",),
+    "detection": "Find the hands",
+    "encode": "VAEEncode",
+    "unguided_sampling": "Unguided",
+    "guided_sampling": "Guided",
 }
 
 
@@ -153,9 +153,8 @@ def _outside(mask: Image.Image, latent_size: tuple[int, int]) -> torch.Tensor:
 
 def _seconds(prompt: dict[str, Any], run: Run) -> dict[str, float]:
     stages = {}
-    for stage, titles in STAGES.items():
-        ids = [node_id for node_id, node in prompt.items() if node["_meta"]["title"] in titles]
-        stages[stage] = round(sum(run.seconds.get(node_id, 0.0) for node_id in ids), 2)
+    for stage, title in STAGES.items():
+        stages[stage] = round(run.seconds.get(graph.by_title(prompt, title), 0.0), 2)
     stages["graph"] = round(sum(run.seconds.values()), 2)
     return stages
 

@@ -1,4 +1,4 @@
-"""Masks of hands: drawn, brought to another size, joined."""
+"""Masks of hands: drawn, and brought to another size."""
 
 import math
 from collections.abc import Sequence
@@ -84,13 +84,6 @@ def fit_mask(mask: torch.Tensor, batch: int, height: int, width: int) -> torch.T
         # Antialiasing makes it an average where it shrinks and leaves it bilinear where it grows.
         fitted = functional.interpolate(fitted[:, None], (height, width), mode="bilinear", antialias=True)[:, 0]
     return fitted.repeat(batch // len(fitted), 1, 1).clamp(0, 1)
-
-
-def join(mask: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
-    """The largest value of masks of one size."""
-    for other in others:
-        mask = torch.maximum(mask, other)
-    return mask
 
 
 def _draw_hand(canvas: np.ndarray, hand: Hand, style: MaskStyle) -> None:

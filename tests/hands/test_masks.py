@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from fairhands.data import mannequin
 from fairhands.hands.detector import HandDetector
 from fairhands.hands.hand import Hand
-from fairhands.hands.masks import MaskStyle, draw_masks, fit_mask, join, mask_to_latent
+from fairhands.hands.masks import MaskStyle, draw_masks, fit_mask, mask_to_latent
 from fairhands.hands.skeleton import box_of_flesh
 
 SHAPES = ("box", "hull", "shape")
@@ -200,9 +200,3 @@ def test_values_that_are_no_share_are_brought_into_range() -> None:
 def test_a_mask_that_fits_no_picture_is_refused(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit_mask(torch.ones(shape), 2, 8, 8)
-
-
-def test_joined_masks_are_as_bright_as_the_brightest() -> None:
-    one, other = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.2, 0.1, 0.0])
-    assert join(one, other).tolist() == pytest.approx([0.2, 0.5, 1.0])
-    assert join(one) is one
