@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from . import comfyui, environment, models
+from .memory import KEEP_MEMORY
 from .paths import BASE, ROOT, venv_python
 from .server import ComfyServer
 from .steps import StepFailed
@@ -106,7 +107,9 @@ def _check_photo(photo: Path | None) -> None:
 def _python(*arguments: str) -> int:
     """Run the prepared interpreter in the checkout; a Ctrl-C reaches it too, so its own end is awaited."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    process = subprocess.Popen([str(venv_python()), *arguments], cwd=ROOT, env={**os.environ, "PYTHONPATH": path})
+    process = subprocess.Popen(
+        [str(venv_python()), *arguments], cwd=ROOT, env={**KEEP_MEMORY, **os.environ, "PYTHONPATH": path}
+    )
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -22,13 +22,18 @@ from fairhands.data import mannequin
 from . import comfyui, environment, graph, models
 from .client import ComfyClient, GraphFailed, GraphRefused, Run
 from .paths import ROOT
+from .sampling import MODEL
 from .server import ComfyServer
 from .steps import StepFailed, step
 
 GRAPH = ROOT / "workflows" / "mend_hands_of_a_picture.json"
-MANNEQUIN_SEED, MANNEQUIN_SIZE = 3, 768
-# The longer side that the hands are drawn at: a size at which two cores finish in seconds.
-DRAWN_AT = 320
+MANNEQUIN_SEED, MANNEQUIN_SIZE, MANNEQUIN_KIND = 3, 128, "six_fingers"
+# The longer side that the hands are drawn at: the largest that the mannequin model knows.
+DRAWN_AT = 256
+CRITIC = "studio_critic.safetensors"
+PROMPTS = {"What the hands should be": "hand", "What they should not be": "(nothing)"}
+SAMPLING = {"cfg": 1.0, "denoise": 0.65, "scheduler": "simple"}
+W = 4.0  # the strength that the benchmark of mannequin hands was measured with
 PICTURES = {
     "mask.png": "Mask over the picture",
     "unguided.png": "Unguided picture",
@@ -72,10 +77,10 @@ def main(photo: Path | None, out: Path) -> dict[str, Any]:
 
 
 def _picture(photo: Path | None) -> tuple[Image.Image, str]:
-    """The photo, upright, or a drawn person with two hands."""
+    """The photo, upright, or a drawn hand with a finger too many."""
     if photo is None:
-        drawn = mannequin.draw(MANNEQUIN_SEED, MANNEQUIN_SIZE, hands=2, kind="right", body=True)
-        return Image.fromarray(drawn.picture), f"drawn mannequin (seed {MANNEQUIN_SEED})"
+        drawn = mannequin.draw(MANNEQUIN_SEED, MANNEQUIN_SIZE, kind=MANNEQUIN_KIND, studio=True)
+        return Image.fromarray(drawn.picture), f"drawn mannequin (seed {MANNEQUIN_SEED}, {MANNEQUIN_KIND})"
     try:
         return ImageOps.exif_transpose(Image.open(photo)).convert("RGB"), str(photo)
     except (UnidentifiedImageError, OSError) as error:
@@ -92,11 +97,26 @@ def mend(client: ComfyClient, picture: Image.Image, folder: Path) -> tuple[dict[
     prompt[graph.by_title(prompt, "Picture")]["inputs"]["image"] = client.upload_image(file)
     width, height = _size_to_draw_at(picture.size)
     prompt[graph.by_title(prompt, "Size to draw at")]["inputs"].update(width=width, height=height)
+    _use_mannequin_model(prompt)
     prompt |= _checks(prompt)
     try:
         return prompt, client.run(prompt)
     except (GraphRefused, GraphFailed) as error:
         raise StepFailed(f"ComfyUI could not run the graph: {error}") from error
+
+
+def _use_mannequin_model(prompt: dict[str, Any]) -> None:
+    """Put the shipped model, its prompts and its critic in the place of an SD 1.5 checkpoint's, in place."""
+    prompt[graph.by_title(prompt, "Checkpoint")]["inputs"]["ckpt_name"] = MODEL
+    prompt[graph.by_title(prompt, "FairHandsLoadHandDiscriminator")]["inputs"]["discriminator"] = CRITIC
+    for title, text in PROMPTS.items():
+        node = prompt[graph.by_title(prompt, title)]
+        node |= {"class_type": "FairHandsMannequinPrompt", "inputs": {"prompt": text}}
+    checkpoint = [graph.by_title(prompt, "Checkpoint"), 0]
+    prompt["shifted"] = _node("ModelSamplingSD3", model=checkpoint, shift=1.0)
+    for title in ("Unguided", "Guided"):
+        prompt[graph.by_title(prompt, title)]["inputs"] |= {**SAMPLING, "model": ["shifted", 0]}
+    prompt[graph.by_title(prompt, "Guided")]["inputs"]["w"] = W
 
 
 def _checks(prompt: dict[str, Any]) -> dict[str, Any]:
@@ -105,15 +125,16 @@ def _checks(prompt: dict[str, Any]) -> dict[str, Any]:
     photo = [graph.by_title(prompt, "VAEEncode"), 0]
     guided = [graph.by_title(prompt, "Keep the rest, bit for bit"), 0]
 
-    def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-        return {"class_type": class_type, "inputs": inputs, "_meta": {"title": class_type}}
-
     return {
-        "photo_latent": node("SaveLatent", samples=photo, filename_prefix="check/photo"),
-        "guided_latent": node("SaveLatent", samples=guided, filename_prefix="check/guided"),
-        "mask_image": node("MaskToImage", mask=mask),
-        "mask_file": node("SaveImage", images=["mask_image", 0], filename_prefix="check/mask"),
+        "photo_latent": _node("SaveLatent", samples=photo, filename_prefix="check/photo"),
+        "guided_latent": _node("SaveLatent", samples=guided, filename_prefix="check/guided"),
+        "mask_image": _node("MaskToImage", mask=mask),
+        "mask_file": _node("SaveImage", images=["mask_image", 0], filename_prefix="check/mask"),
     }
+
+
+def _node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": class_type}}
 
 
 def report(

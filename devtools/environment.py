@@ -24,6 +24,8 @@ WITHOUT_DEPENDENCIES = (
 )
 REQUIREMENT_FILES = ("requirements.txt", "requirements-train.txt", "requirements-dev.txt")
 GIGABYTE = 1 << 30
+TORCHVISION_OPERATORS = ROOT / "devtools" / "torchvision_operators.py"
+MENDED_BY = "fairhands_torchvision_operators"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,6 @@ class Environment:
 
     fingerprint: str
     cuda: bool
-    declare_torchvision_operators: bool
 
 
 def prepare(comfyui: Path | None) -> Environment:
@@ -56,7 +57,9 @@ def prepare(comfyui: Path | None) -> Environment:
             run_logged([sys.executable, "-m", "venv", VENV], LOGS / "venv.log", "making the environment")
     _install(comfyui)
     with step("trying torch and torchvision together"):
-        environment = Environment(fingerprint, _torch_sees_cuda(), not _imports("torchvision"))
+        environment = Environment(fingerprint, _torch_sees_cuda())
+        if not _imports("torchvision"):
+            _mend_torchvision()
     _record().write_text(json.dumps(asdict(environment)), encoding="utf-8")
     return environment
 
@@ -65,7 +68,8 @@ def current() -> Environment | None:
     """The finished environment, or None where there is none."""
     if not _record().is_file() or not _usable():
         return None
-    return Environment(**json.loads(_record().read_text(encoding="utf-8")))
+    record = json.loads(_record().read_text(encoding="utf-8"))
+    return Environment(record["fingerprint"], record["cuda"])
 
 
 def _record() -> Path:
@@ -145,6 +149,18 @@ def _torch_sees_cuda() -> bool:
     if output.returncode != 0:
         raise StepFailed(f"The installed torch cannot be imported: {output.stderr.strip().splitlines()[-1]}.")
     return output.stdout.strip().endswith("True")
+
+
+def _mend_torchvision() -> None:
+    """Let the CUDA build of torchvision that the index has be imported beside a torch for processors."""
+    folder = Path(_output("import sysconfig; print(sysconfig.get_path('purelib'))"))
+    shutil.copyfile(TORCHVISION_OPERATORS, folder / f"{MENDED_BY}.py")
+    (folder / f"{MENDED_BY}.pth").write_text(f"import {MENDED_BY}\n", encoding="utf-8")
+
+
+def _output(code: str) -> str:
+    """What the prepared interpreter prints."""
+    return subprocess.run([str(venv_python()), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _imports(module: str) -> bool:

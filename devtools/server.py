@@ -12,7 +12,8 @@ from typing import IO
 from . import pack
 from .comfyui import ComfyUI
 from .environment import Environment
-from .paths import MODELS, ROOT, venv_python
+from .memory import KEEP_MEMORY
+from .paths import MODELS, venv_python
 from .steps import StepFailed
 
 READY = "To see the GUI go to:"
@@ -25,14 +26,22 @@ class ComfyServer:
 
     The models of the set-up are found through an extra_model_paths file; `base` holds input, output, user and
     custom_nodes. `address` is `http://127.0.0.1:PORT` once `start` has returned. What the server prints goes to
-    `base/server.log`, and to `on_line` where given.
+    `base/server.log`. `options` are further ones of ComfyUI's command line.
     """
 
-    def __init__(self, comfyui: ComfyUI, environment: Environment, base: Path, models: Path = MODELS):
+    def __init__(
+        self,
+        comfyui: ComfyUI,
+        environment: Environment,
+        base: Path,
+        models: Path = MODELS,
+        options: tuple[str, ...] = (),
+    ):
         self.comfyui = comfyui
         self.environment = environment
         self.base = base.resolve()
         self.models = models.resolve()
+        self.options = options
         self.port = _free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[str] | None = None
@@ -61,7 +70,7 @@ class ComfyServer:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"},
+            env={**KEEP_MEMORY, **os.environ, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"},
         )
         assert self._process.stdout is not None
         threading.Thread(target=self._follow, args=(self._process.stdout,), daemon=True).start()
@@ -120,9 +129,6 @@ class ComfyServer:
         (self.base / "extra_model_paths.yaml").write_text("\n".join(paths) + "\n", encoding="utf-8")
 
     def _command(self) -> list[str]:
-        starter = [str(self.comfyui.folder / "main.py")]
-        if self.environment.declare_torchvision_operators:
-            starter = [str(ROOT / "devtools" / "start_comfyui.py"), *starter]
         options = [
             *("--base-directory", str(self.base)),
             *("--extra-model-paths-config", str(self.base / "extra_model_paths.yaml")),
@@ -130,8 +136,9 @@ class ComfyServer:
             *("--listen", "127.0.0.1", "--port", str(self.port)),
             "--disable-api-nodes",
             *([] if self.environment.cuda else ["--cpu"]),
+            *self.options,
         ]
-        return [str(venv_python()), *starter, *options]
+        return [str(venv_python()), str(self.comfyui.folder / "main.py"), *options]
 
 
 def _free_port() -> int:

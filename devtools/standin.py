@@ -125,7 +125,4 @@ def _random(shapes: dict[str, Any], gain: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from start_comfyui import declare_missing_operators
-
-    kept_alive = declare_missing_operators()
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -2,11 +2,15 @@
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that `path` holds all of `content` or what it held before, whatever happens meanwhile.
+@contextmanager
+def opened_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, after which `path` holds all of it or what it held before, whatever happens meanwhile.
 
     Raises:
         OSError: the folder is missing, not writable or full; `path` is as it was and nothing else is left.
@@ -14,12 +18,18 @@ def write_whole(path: Path, content: bytes) -> None:
     part = _part(path)
     try:
         with part.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that `path` holds all of `content` or what it held before; raises as `opened_whole`."""
+    with opened_whole(path) as file:
+        file.write(content)
 
 
 def prepare_folder(path: Path) -> None:

@@ -6,6 +6,7 @@ from .guidance_trace_plot import GuidanceTracePlot
 from .hand_detection_mask import HandDetectionMask
 from .hand_guided_ksampler import HandGuidedKSampler
 from .load_hand_discriminator import LoadHandDiscriminator
+from .mannequin_prompt import MannequinPrompt
 from .model_folders import register_model_folders
 
 
@@ -14,7 +15,7 @@ class FairHandsExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The nodes of the pack."""
-        return [HandDetectionMask, LoadHandDiscriminator, HandGuidedKSampler, GuidanceTracePlot]
+        return [HandDetectionMask, LoadHandDiscriminator, HandGuidedKSampler, GuidanceTracePlot, MannequinPrompt]
 
 
 __all__ = ["FairHandsExtension", "register_model_folders"]

@@ -1,4 +1,4 @@
-"""The pack's own folders under ComfyUI's models: `hand_discriminators` and `mediapipe`."""
+"""The pack's own folders under ComfyUI's models, `hand_discriminators` and `mediapipe`, and the weights it ships."""
 
 import os
 from pathlib import Path
@@ -12,14 +12,20 @@ MEDIAPIPE = "mediapipe"
 # Pickled endings are listed too, so that such a file is refused with a reason instead of being invisible.
 ENDINGS = {HAND_DISCRIMINATORS: {".safetensors", ".pt", ".pth", ".ckpt", ".bin"}, MEDIAPIPE: {".task", ".tflite"}}
 
+# The mannequin model and its critic come with the pack, for a graph that runs as soon as the pack is installed.
+WEIGHTS = Path(__file__).parent.parent / "weights"
+SHIPPED = ("checkpoints", HAND_DISCRIMINATORS)
+
 
 def register_model_folders() -> None:
-    """Make ComfyUI know the folders, beside those that an extra_model_paths file names for them."""
+    """Make ComfyUI know the folders, beside those that an extra_model_paths file names for them, and what we ship."""
     for name, endings in ENDINGS.items():
         default = os.path.join(folder_paths.models_dir, name)
         others = folder_paths.folder_names_and_paths.get(name, ([], set()))[0]
         folder_paths.folder_names_and_paths[name] = (list(dict.fromkeys([default, *others])), endings)
         os.makedirs(default, exist_ok=True)
+    for name in SHIPPED:
+        folder_paths.add_model_folder_path(name, str(WEIGHTS / name))
 
 
 def detector_file(model: files.ModelFile, download_missing: bool) -> Path:

@@ -6,7 +6,7 @@ So far on mannequin hands and with the smallest backbone; about a minute on two 
 import math
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -19,7 +19,11 @@ from fairhands.critic import Critic, CriticConfig, save
 from fairhands.critic.augmentation import augment
 from fairhands.critic.mannequin_pairs import MALFORMED, MannequinPairs
 from fairhands.critic.measures import accuracy, area_under_curve
+from fairhands.critic.studio_pairs import Hands, studio_pairs
+from fairhands.mannequin_world import file
 from fairhands.training.configuration import Configuration, from_command_line
+from fairhands.training.program import stop
+from fairhands.weight_files import WeightFileError
 from fairhands.whole_files import prepare_folder
 
 PROGRAM = "python -m trainers.discriminator"
@@ -47,6 +51,15 @@ class Data(Configuration):
         description="Other pairs, never trained on, to measure the result with.",
     )
     drawn_size: int = Field(default=96, ge=64, description="Side of the drawn pictures in pixels, before cropping.")
+    model: Path | None = Field(
+        default=None,
+        description="A mannequin model's file: train the critic that guides it, on studio hands and its estimates.",
+    )
+    estimates: int = Field(
+        default=2, ge=0, description="How often each pair is seen as the model estimates it, beside as it was drawn."
+    )
+    lowest_level: float = Field(default=0.1, ge=0, le=1, description="Lowest noise level of those estimates.")
+    highest_level: float = Field(default=0.7, ge=0, le=1, description="Highest noise level of those estimates.")
     workers: int = Field(default=2, ge=0, description="Processes that draw; 0 draws in the program itself.")
 
 
@@ -85,13 +98,6 @@ class Settings(Configuration):
     data: Data = Field(default=Data(), description="What is learnt from.")
 
 
-class Hands(NamedTuple):
-    """Drawn pairs: uint8 [P, 2, 3, S, S], the right hand first; the kinds [P], places in `MALFORMED`."""
-
-    pairs: Tensor
-    kinds: Tensor
-
-
 def main() -> None:
     settings = from_command_line(Settings, PROGRAM, PURPOSE)
     try:
@@ -99,24 +105,21 @@ def main() -> None:
         critic = Critic(_network(settings))
         prepare_folder(settings.output)
     except (ValueError, OSError) as error:
-        _stop(2, str(error))
+        stop(PROGRAM, 2, str(error))
     try:
         figures = _trained(critic, settings)
         save(critic, settings.output, _summary(settings, figures))
     except KeyboardInterrupt:
-        _stop(130, f"stopped; {settings.output} was not written")
+        stop(PROGRAM, 130, f"stopped; {settings.output} was not written")
+    except WeightFileError as error:
+        stop(PROGRAM, 2, str(error))
     except OSError as error:
-        _stop(1, f"{settings.output} was not written: {error}")
+        stop(PROGRAM, 1, f"{settings.output} was not written: {error}")
     print(f"{settings.output}: held-out accuracy {figures['accuracy']:.3f}, AUC {figures['auc']:.3f}")
 
 
 def _network(settings: Settings) -> CriticConfig:
     return CriticConfig(settings.backbone, settings.input_size, settings.margin, settings.widths)
-
-
-def _stop(status: int, sentence: str) -> NoReturn:
-    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
-    sys.exit(status)
 
 
 def _trained(critic: Critic, settings: Settings) -> dict[str, Any]:
@@ -131,6 +134,10 @@ def _trained(critic: Critic, settings: Settings) -> dict[str, Any]:
 def drawn(settings: Settings, first_seed: int, count: int, title: str) -> Hands:
     """Draw pairs of hands, the same ones for the same seeds."""
     data = settings.data
+    if data.model is not None:
+        levels = data.lowest_level, data.highest_level
+        model = file.read(data.model)
+        return studio_pairs(first_seed, count, _network(settings), model, data.estimates, levels, data.workers)
     pairs = MannequinPairs(first_seed, count, data.drawn_size, settings.input_size, settings.margin)
     loader = DataLoader(pairs, batch_size=DRAWN_AT_ONCE, num_workers=data.workers)
     parts = list(tqdm(loader, desc=title, unit="batch"))

@@ -23,6 +23,16 @@ def draw_background(rng: Generator, rows: int, columns: int, avoid: Floats) -> S
     return np.clip(picture, 0, 1, out=picture)
 
 
+def draw_studio_background(rng: Generator, rows: int, columns: int, avoid: Floats) -> Samples:
+    """A plain background `[3, rows, columns]` in 0..1: one gradient between two colours unlike `avoid`."""
+    ys, xs = np.arange(rows)[:, None] / rows - 0.5, np.arange(columns)[None] / columns - 0.5
+    start, end = draw_colour(rng, avoid), draw_colour(rng, avoid)
+    end = start + (end - start) * rng.uniform(0.1, 0.4)
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = 0.5 + (xs * np.cos(angle) + ys * np.sin(angle)) / np.sqrt(2)
+    return (plane(start) + plane(end - start) * slope).astype(np.float32)
+
+
 def _smooth(rng: Generator, height: float, width: float, avoid: Floats) -> Samples:
     shape = round(_COARSE * height), round(_COARSE * width)
     ys, xs = (np.arange(count) / _COARSE for count in shape)

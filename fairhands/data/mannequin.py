@@ -9,19 +9,25 @@ import numpy as np
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
-from .background import draw_background
+from .background import draw_background, draw_studio_background
 from .capsules import OVERSAMPLING, Floats, Samples
 from .colour import draw_colour, draw_skin
 from .layout import Area, PlacedHand, cells, place
 from .person import Person, draw_person, paint_person, paint_upper_arm
-from .pose import FINGER_COUNTS, Plan, Pose, draw_plan, draw_pose, moved
+from .pose import FINGER_COUNTS, Plan, Pose, draw_plan, draw_pose, draw_studio_pose, moved
 from .shading import Look, paint_hand, paint_sleeve
 
 Box = tuple[int, int, int, int]
 
+DATA_VERSION = 1
+"""Raised when the same seed gives another picture, so that a weight file says what it was trained on."""
+
 RIGHT = "right"
 KINDS: tuple[str, ...] = tuple(FINGER_COUNTS)
 """Every kind of hand: `right` first, then the malformed ones."""
+
+STUDIO_KINDS: tuple[str, ...] = (RIGHT, "four_fingers", "six_fingers", "fused", "extra_thumb")
+"""The kinds that studio pictures show: a hand that is wrong there has one digit too few or too many."""
 
 SMALLEST = 64
 
@@ -66,27 +72,35 @@ def is_right(kind: str) -> bool:
 
 
 def draw(
-    seed: int, size: int | tuple[int, int] = 256, *, hands: int = 1, kind: str | None = None, body: bool = False
+    seed: int,
+    size: int | tuple[int, int] = 256,
+    *,
+    hands: int = 1,
+    kind: str | None = None,
+    body: bool = False,
+    studio: bool = False,
 ) -> Mannequin:
     """Draws one picture; the same arguments always give the same one, and another `size` shows the same scene.
 
     `size` is the side or (height, width) in pixels, 64 or more. `kind` is one of `KINDS` for all hands; None draws
-    each right or malformed with equal chance. With `body` a person raises the hands, at most two.
+    each right or malformed with equal chance. With `body` a person raises the hands, at most two. With `studio` the
+    world is simple enough to be learnt by a small model: the back of one upright hand, large, before a plain gradient.
     Raises ValueError for arguments outside of these.
     """
-    rows, columns = _checked(seed, size, hands, kind, body)
+    rows, columns = _checked(seed, size, hands, kind, body, studio)
     short = min(rows, columns)
     height, width = rows / short, columns / short
     scene = _stream(seed, 0)
     light, skin = _draw_light(scene), draw_skin(scene)
-    drawn = [_draw_hand(seed, number, kind, skin) for number in range(hands)]
-    picture = draw_background(_stream(seed, 1), rows, columns, skin)
+    drawn = [_draw_hand(seed, number, kind, skin, studio) for number in range(hands)]
+    paint_background = draw_studio_background if studio else draw_background
+    picture = paint_background(_stream(seed, 1), rows, columns, skin)
     person = draw_person(scene, np.array([width / 2, height - 0.72]), skin) if body else None
     if person:
         placed = _beside(person, drawn, scene)
         _paint_behind(picture, person, placed, light, short)
     else:
-        placed = _spread_out(drawn, height, width, scene)
+        placed = _centred(drawn[0], height, width, scene) if studio else _spread_out(drawn, height, width, scene)
     masks = [cover >= 0.5 for cover in _paint_hands(picture, placed, light, short)]
     return Mannequin(
         picture=np.ascontiguousarray(np.round(picture * 255).astype(np.uint8).transpose(1, 2, 0)),
@@ -98,7 +112,9 @@ def draw(
     )
 
 
-def _checked(seed: int, size: int | tuple[int, int], hands: int, kind: str | None, body: bool) -> tuple[int, int]:
+def _checked(
+    seed: int, size: int | tuple[int, int], hands: int, kind: str | None, body: bool, studio: bool
+) -> tuple[int, int]:
     rows, columns = size if isinstance(size, tuple) else (size, size)
     if seed < 0:
         raise ValueError(f"seed: expected 0 or more, found {seed}")
@@ -108,8 +124,11 @@ def _checked(seed: int, size: int | tuple[int, int], hands: int, kind: str | Non
         raise ValueError(f"hands: expected 1 or more, found {hands}")
     if body and hands > 2:
         raise ValueError(f"hands: expected 1 or 2 with a body, found {hands}")
-    if kind is not None and kind not in KINDS:
-        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+    if studio and (hands > 1 or body):
+        raise ValueError(f"studio: expected one hand and no body, found hands={hands}, body={body}")
+    kinds = STUDIO_KINDS if studio else KINDS
+    if kind is not None and kind not in kinds:
+        raise ValueError(f"kind: expected one of {', '.join(kinds)}, found {kind!r}")
     return rows, columns
 
 
@@ -123,11 +142,12 @@ def _draw_light(rng: Generator) -> Floats:
     return light / np.linalg.norm(light)
 
 
-def _draw_hand(seed: int, number: int, kind: str | None, skin: Floats) -> _Hand:
+def _draw_hand(seed: int, number: int, kind: str | None, skin: Floats, studio: bool) -> _Hand:
     rng, choices = _stream(seed, 2 + 2 * number), _stream(seed, 3 + 2 * number)
-    malformed = KINDS[1 + int(choices.integers(len(KINDS) - 1))]
+    kinds = STUDIO_KINDS if studio else KINDS
+    malformed = kinds[1 + int(choices.integers(len(kinds) - 1))]
     drawn = RIGHT if choices.random() < 0.5 else malformed
-    pose = draw_pose(rng)
+    pose = draw_studio_pose(rng) if studio else draw_pose(rng)
     kind = drawn if kind is None else kind
     nail = skin * 0.55 + np.array([1.0, 0.82, 0.80]) * 0.45 if rng.random() < 0.88 else draw_colour(rng, skin)
     # The palm of a dark hand is lighter than its back.
@@ -141,6 +161,11 @@ def _draw_hand(seed: int, number: int, kind: str | None, skin: Floats) -> _Hand:
         cloth=draw_colour(rng, skin),
         sleeve=rng.uniform(0.3, 0.8) if rng.random() < 0.4 else None,
     )
+
+
+def _centred(hand: _Hand, height: float, width: float, rng: Generator) -> list[_Placed]:
+    fill, shift = rng.uniform(0.84, 0.92), rng.uniform(0.3, 0.7, 2)
+    return [(hand, place(hand.pose, hand.plan, Area(0.0, 0.0, width, height), fill, shift))]
 
 
 def _spread_out(drawn: list[_Hand], height: float, width: float, rng: Generator) -> list[_Placed]:

@@ -107,6 +107,24 @@ def draw_pose(rng: Generator) -> Pose:
     )
 
 
+def draw_studio_pose(rng: Generator) -> Pose:
+    """A random pose of the kind that is easiest to draw: the back of an upright open hand, fingers well apart."""
+    return Pose(
+        spread=rng.uniform(1.35, 1.6),
+        jitter=rng.uniform(-1, 1, 6) * np.radians(1.5),
+        curl=np.radians(rng.uniform(0, 1, (6, 1)) * (2, 4, 3) + rng.uniform(0, 1) * np.array([5, 8, 5])),
+        thumb=np.radians(rng.uniform(44, 54)),
+        thumb_curl=np.radians(rng.uniform(0, 12)),
+        thickness=rng.uniform(0.94, 1.04),
+        arm_bend=np.radians(rng.uniform(-5, 5)),
+        arm_length=4.0,
+        tilt=(np.radians(rng.uniform(-6, 6)), np.radians(rng.uniform(-8, 8))),
+        turn=np.radians(rng.uniform(-14, 14)),
+        palm_seen=False,
+        thumb_right=bool(rng.random() < 0.5),
+    )
+
+
 def draw_plan(kind: str, rng: Generator) -> Plan:
     """The digits of a hand of `kind`, where the kind leaves a choice drawn at random."""
     match kind:

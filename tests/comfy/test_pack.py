@@ -8,6 +8,7 @@ NODES = {
     "FairHandsLoadHandDiscriminator": "Load Hand Discriminator",
     "FairHandsHandGuidedKSampler": "Hand-Guided KSampler",
     "FairHandsGuidanceTracePlot": "Guidance Trace Plot",
+    "FairHandsMannequinPrompt": "Mannequin Prompt",
 }
 
 

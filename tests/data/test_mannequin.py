@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fairhands.data import mannequin
 from fairhands.data.layout import Area
-from fairhands.data.mannequin import KINDS, Mannequin, draw, is_right
+from fairhands.data.mannequin import KINDS, RIGHT, STUDIO_KINDS, Mannequin, draw, is_right
 from fairhands.data.pose import FINGER_COUNTS, Plan, draw_plan, draw_pose, shape_hand
 
 COUNTS = {
@@ -237,3 +237,36 @@ def test_mediapipe_finds_them(hand_detector) -> None:
         centres = [(h.box[0] + h.box[2] / 2, h.box[1] + h.box[3] / 2) for h in hand_detector.detect(drawn.picture)]
         found += any(x <= at_x <= x + width and y <= at_y <= y + height for at_x, at_y in centres)
     assert found >= 90
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_studio_picture_shows_one_whole_large_hand_before_a_plain_background(seed: int) -> None:
+    drawn = draw(seed, 128, studio=True)
+    x, y, width, height = drawn.boxes[0]
+    assert height > 70
+    assert min(x, y) >= 0
+    assert max(x + width, y + height) <= 128
+    # A gradient between two colours: one row changes alike at each step.
+    top = drawn.picture[0].astype(float)
+    assert np.abs(np.diff(top, n=2, axis=0)).max() <= 2
+
+
+def test_studio_hands_of_a_seed_differ_in_their_form_alone() -> None:
+    pictures = [draw(4, 96, kind=kind, studio=True) for kind in STUDIO_KINDS]
+    assert [drawn.finger_count[0] for drawn in pictures] == [5, 4, 6, 4, 6]
+    for drawn in pictures[1:]:
+        assert np.array_equal(drawn.picture[:, 0], pictures[0].picture[:, 0])
+        assert not same(drawn, pictures[0])
+
+
+def test_half_of_the_studio_hands_are_right() -> None:
+    kinds = [draw(seed, 64, studio=True).kind[0] for seed in range(200)]
+    assert 70 <= kinds.count(RIGHT) <= 130
+    assert set(kinds) == set(STUDIO_KINDS)
+
+
+def test_the_studio_has_room_for_one_hand_of_its_own_kinds() -> None:
+    with pytest.raises(ValueError, match="studio: expected one hand and no body, found hands=2, body=False"):
+        draw(0, 64, hands=2, studio=True)
+    with pytest.raises(ValueError, match=r"kind: expected one of right, four_fingers, .* found 'bent_wrong'"):
+        draw(0, 64, kind="bent_wrong", studio=True)

@@ -1,0 +1,1 @@
+"""What came of guidance and training, in numbers: judges, measures, reports."""

@@ -1,0 +1,49 @@
+"""Studio pictures of mannequin hands as tensors, drawn in parallel."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ..data.mannequin import STUDIO_KINDS, draw
+
+PICTURE_SIZE = 128
+_DRAWN_AT_ONCE = 50
+
+
+class Pictures(NamedTuple):
+    """Pictures, uint8 [N, 3, S, S], and the places of their kinds in `STUDIO_KINDS`, int64 [N]."""
+
+    pictures: Tensor
+    kinds: Tensor
+
+
+class _Drawn(Dataset[tuple[Tensor, int]]):
+    def __init__(self, first_seed: int, count: int, size: int, kind: str | None) -> None:
+        self.first_seed = first_seed
+        self.count = count
+        self.size = size
+        self.kind = kind
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        drawn = draw(self.first_seed + number, self.size, kind=self.kind, studio=True)
+        return torch.from_numpy(drawn.picture).permute(2, 0, 1).contiguous(), STUDIO_KINDS.index(drawn.kind[0])
+
+
+def draw_pictures(
+    first_seed: int, count: int, size: int = PICTURE_SIZE, workers: int = 2, kind: str | None = None
+) -> Pictures:
+    """The pictures of `count` seeds from `first_seed` on, of one kind or any; the same ones for the same arguments."""
+    loader = DataLoader(_Drawn(first_seed, count, size, kind), batch_size=_DRAWN_AT_ONCE, num_workers=workers)
+    pictures = torch.empty((count, 3, size, size), dtype=torch.uint8)
+    kinds = torch.empty(count, dtype=torch.int64)
+    for number, (drawn, places) in enumerate(tqdm(loader, desc="drawing hands", unit="batch")):
+        start = number * _DRAWN_AT_ONCE
+        pictures[start : start + len(drawn)] = drawn
+        kinds[start : start + len(drawn)] = places
+    return Pictures(pictures, kinds)

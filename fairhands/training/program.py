@@ -1,0 +1,17 @@
+"""What the trainers' programs share: how they end, and where they compute."""
+
+import sys
+from typing import NoReturn
+
+import torch
+
+
+def stop(program: str, status: int, sentence: str) -> NoReturn:
+    """End the program with one line on standard error."""
+    print(f"{program}: {sentence}", file=sys.stderr)
+    sys.exit(status)
+
+
+def device() -> torch.device:
+    """An NVIDIA card where there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

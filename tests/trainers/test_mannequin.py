@@ -1,0 +1,48 @@
+"""The mannequin model's trainer as a terminal sees it, at tiny settings."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fairhands.mannequin_world import file
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    *("--pictures", "6", "--workers", "0"),
+    *("--autoencoder.steps", "3", "--autoencoder.batch", "2", "--autoencoder.sample_every", "3"),
+    *("--denoiser.steps", "3", "--denoiser.batch", "2", "--denoiser.sample_every", "3"),
+)
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "trainers.mannequin", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stderr
+
+
+def test_a_run_leaves_a_model_with_samples_and_logs_and_a_second_one_changes_nothing(tmp_path: Path) -> None:
+    status, progress = run(tmp_path, *TINY)
+    assert status == 0, progress
+    output = tmp_path / "mannequin"
+    model = output / "mannequin_model.safetensors"
+    made_by = file.read(model).made_by
+    assert made_by["command"].startswith("python -m trainers.mannequin --pictures 6")
+    assert {path.name for path in (output / "samples").iterdir()} == {"autoencoder_000003.png", "denoiser_000003.png"}
+    assert {path.name for path in (output / "logs").iterdir()} == {"autoencoder", "denoiser"}
+    content = model.read_bytes()
+    status, progress = run(tmp_path, *TINY)
+    assert status == 0, progress
+    assert model.read_bytes() == content
+
+
+def test_a_wrong_argument_is_one_line_before_any_work(tmp_path: Path) -> None:
+    status, progress = run(tmp_path, "--denoiser.batches", "3")
+    assert status == 2
+    assert 'the closest known key is "denoiser.batch"' in progress
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "taken").touch()
+    status, progress = run(tmp_path, *TINY, "--output", "taken")
+    assert status == 1
+    assert "taken" in progress.splitlines()[-1]

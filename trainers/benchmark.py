@@ -1,0 +1,184 @@
+"""Measure what guidance does to mannequin hands: `python -m trainers.benchmark [--n N] [--out DIR] ...`.
+
+Samples the same seeds with each setting in a real ComfyUI that `dev.py` has set up, and judges the pictures.
+"""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from tqdm import tqdm
+
+from devtools import comfyui, environment
+from devtools.client import ComfyClient, GraphFailed, GraphRefused
+from devtools.paths import MEDIAPIPE
+from devtools.sampling import SIDE, Guidance, Plan, Sampled, sample
+from devtools.server import ComfyServer
+from devtools.steps import StepFailed
+from fairhands.evaluation.fingers import FingerJudge, WeightFileError, is_right, read
+from fairhands.evaluation.measures import background_psnr, frechet_distance, kernel_distance, wilson_interval
+from fairhands.evaluation.report import Figures, summary, write_report
+from fairhands.hands.detector import HandDetector
+from fairhands.hands.files import HAND_LANDMARKER, find
+from fairhands.mannequin_world.pictures import draw_pictures
+from fairhands.training.configuration import Configuration, from_command_line
+from fairhands.training.program import stop
+
+PROGRAM = "python -m trainers.benchmark"
+PURPOSE = "Measure what guidance does to mannequin hands, in ComfyUI's own samplers."
+
+UNGUIDED = "unguided"
+SETTINGS = (UNGUIDED, "visual", "visual_no_mask")
+FIRST_REFERENCE_SEED = 7 * 10**12
+SEEDS_APART = 10**6
+FEATURES = "finger judge before its last layer, averaged over places, 128 numbers"
+
+
+class Options(Configuration):
+    """What can be chosen about a measurement."""
+
+    n: int = Field(default=256, ge=2, description="Pictures of each setting.")
+    settings: str = Field(default="unguided,visual", description=f"Settings, with commas: {', '.join(SETTINGS)}.")
+    seed: int = Field(default=0, ge=0, lt=SEEDS_APART, description="Of the noise; the same for all settings.")
+    out: Path = Field(default=Path("benchmark-output"), description="Folder for figures, plot and pictures.")
+    prompt: str = Field(default="hand", description="What the mannequin model is asked for.")
+    cfg: float = Field(default=1.0, ge=0, description="Classifier-free guidance; 1 is none.")
+    steps: int = Field(default=20, ge=1, description="Steps of the sampler.")
+    shift: float = Field(default=1.0, gt=0, description="SD3's shift of the noise levels toward noise; 1 is none.")
+    w: float = Field(default=4.0, ge=0, description="Strength of visual guidance.")
+    first_timestep: float = Field(
+        default=650.0, ge=0, le=1000, description="Visual guidance begins here (1000 is noise)."
+    )
+    last_timestep: float = Field(default=150.0, ge=0, le=1000, description="Visual guidance ends here.")
+    detection_threshold: float = Field(
+        default=0.5, ge=0, le=1, description="Score from which on a hand counts, in guidance."
+    )
+    critic: str = Field(default="studio_critic.safetensors", description="File in models/hand_discriminators.")
+    judge: Path = Field(default=Path("weights/finger_judge.safetensors"), description="The judge's file.")
+    batch: int = Field(default=32, ge=1, description="Pictures in one graph.")
+    reference: int = Field(default=1000, ge=2, description="Drawn right hands that FID and KID compare with.")
+    workers: int = Field(default=2, ge=0, description="Processes that draw the reference.")
+
+
+def main() -> None:
+    options = from_command_line(Options, PROGRAM, PURPOSE)
+    try:
+        figures = measure(options)
+    except KeyboardInterrupt:
+        stop(PROGRAM, 130, "stopped; nothing was written")
+    except (StepFailed, WeightFileError, GraphRefused, GraphFailed, ValueError, OSError) as error:
+        stop(PROGRAM, 1, str(error))
+    print(summary(figures))
+    print(f"Figures, plot and pictures are in {options.out}.")
+
+
+def measure(options: Options) -> dict[str, Figures]:
+    """Sample, judge and write the report; the figures by setting.
+
+    Raises:
+        ValueError: an unknown setting.
+        StepFailed: ComfyUI has not been set up or does not start.
+    """
+    names = list(dict.fromkeys([UNGUIDED, *options.settings.split(",")]))
+    unknown = [name for name in names if name not in SETTINGS]
+    if unknown:
+        raise ValueError(f"settings: expected some of {', '.join(SETTINGS)}, found {unknown[0]!r}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    judge = read(options.judge)
+    sampled = _sampled(options, names)
+    reference = judge.features(_right_hands(options) / 255)
+    figures = {name: _figures(sampled[name], sampled[UNGUIDED], judge, reference) for name in names}
+    notes = {
+        "options": options.model_dump(mode="json", exclude={"out", "judge"}),
+        "features": FEATURES,
+        "reference": f"{len(reference)} drawn right hands",
+    }
+    write_report(options.out, figures, {name: sampled[name].pictures for name in names}, notes)
+    return figures
+
+
+def _sampled(options: Options, names: list[str]) -> dict[str, Sampled]:
+    """The pictures of each setting, from one server."""
+    prepared, comfy_ui = environment.current(), comfyui.present()
+    if prepared is None or comfy_ui is None:
+        raise StepFailed("No ComfyUI is set up yet: run `python3 dev.py demo` first.")
+    sampled = {}
+    with tempfile.TemporaryDirectory() as base, _server(comfy_ui, prepared, base) as server:
+        client = ComfyClient(server.address)
+        for name in names:
+            sampled[name] = _sampled_setting(client, name, options)
+    return sampled
+
+
+def _server(comfy_ui: comfyui.ComfyUI, prepared: environment.Environment, base: str) -> ComfyServer:
+    """A server that decodes in bfloat16, which halves the time of guidance on processors."""
+    return ComfyServer(comfy_ui, prepared, Path(base), options=("--bf16-vae",))
+
+
+def _sampled_setting(client: ComfyClient, name: str, options: Options) -> Sampled:
+    guidance, parts = _guidance(name, options), []
+    plan = Plan(options.prompt, options.cfg, options.steps, options.shift)
+    starts = range(0, options.n, options.batch)
+    for number, start in enumerate(tqdm(starts, desc=f"sampling {name}", unit="batch")):
+        seed, count = options.seed * SEEDS_APART + number, min(options.batch, options.n - start)
+        parts.append(sample(client, guidance, plan, seed, count))
+    masks = [part.masks for part in parts if part.masks is not None]
+    return Sampled(
+        torch.cat([part.pictures for part in parts]),
+        torch.cat(masks) if masks else None,
+        sum(part.seconds for part in parts),
+    )
+
+
+def _guidance(name: str, options: Options) -> Guidance | None:
+    """What a setting's name stands for."""
+    if name == UNGUIDED:
+        return None
+    inputs = {
+        "w": options.w,
+        "first_timestep": options.first_timestep,
+        "last_timestep": options.last_timestep,
+        "detection_threshold": options.detection_threshold,
+        "download_missing": False,
+    }
+    return Guidance(options.critic, inputs, everywhere=name == "visual_no_mask")
+
+
+def _right_hands(options: Options) -> Tensor:
+    """Drawn right hands, uint8 [M, 3, H, W], that nothing was trained with."""
+    drawn = draw_pictures(FIRST_REFERENCE_SEED, options.reference, SIDE, options.workers, kind="right")
+    return drawn.pictures
+
+
+def _figures(sampled: Sampled, unguided: Sampled, judge: FingerJudge, reference: Tensor) -> Figures:
+    pictures = sampled.pictures / 255
+    right = int(is_right(judge.verdicts(pictures)).sum())
+    features = judge.features(pictures)
+    found = _confidences(sampled.pictures)
+    psnr = None
+    if sampled.masks is not None:
+        psnr = background_psnr(sampled.pictures, unguided.pictures, sampled.masks)
+    return Figures(
+        n=len(pictures),
+        right_rate=right / len(pictures),
+        right_rate_ci95=wilson_interval(right, len(pictures)),
+        hand_probability=len(found) / len(pictures),
+        hand_confidence=sum(found) / len(found) if found else None,
+        fid=frechet_distance(features, reference),
+        kid=kernel_distance(features, reference),
+        background_psnr=psnr,
+        seconds_per_image=sampled.seconds / len(pictures),
+    )
+
+
+def _confidences(pictures: Tensor) -> list[float]:
+    """MediaPipe's best handedness score on each picture in which it finds a hand."""
+    detector = HandDetector(find(MEDIAPIPE, HAND_LANDMARKER))
+    hands = detector.detect_batch(pictures.permute(0, 2, 3, 1) / 255)
+    return [max(hand.score for hand in some) for some in hands if some]
+
+
+if __name__ == "__main__":
+    main()
