@@ -1,4 +1,4 @@
-"""Weight files of the mannequin world: safetensors in half precision that say what they are and what made them."""
+"""Safetensors files with the same bytes for the same weights; those of the mannequin world say what made them."""
 
 import json
 from collections.abc import Mapping
@@ -11,9 +11,24 @@ from torch import Tensor
 
 from .whole_files import write_whole
 
+LENGTH = 8  # bytes of the number a file begins with, its header's length; data is aligned to as many
+
 
 class WeightFileError(ValueError):
     """A file that does not hold what was wanted; its text says what was found and where a right one comes from."""
+
+
+def serialised(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The content of a safetensors file, always the same for the same tensors and texts.
+
+    The safetensors library writes the texts in any order, so the header is written anew in alphabetical order.
+    """
+    content = save(dict(tensors), dict(metadata))
+    length = int.from_bytes(content[:LENGTH], "little")
+    entries = json.loads(content[LENGTH : LENGTH + length])
+    header = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % LENGTH)
+    return len(header).to_bytes(LENGTH, "little") + header + content[LENGTH + length :]
 
 
 def write_weights(path: Path, kind: str, weights: Mapping[str, Tensor], made_by: dict[str, Any]) -> None:
@@ -26,7 +41,7 @@ def write_weights(path: Path, kind: str, weights: Mapping[str, Tensor], made_by:
         made_by: the command, seed and data that made them; plain values.
     """
     halves = {name: weight.detach().cpu().half().contiguous() for name, weight in weights.items()}
-    write_whole(path, save(halves, {"kind": kind, "made_by": json.dumps(made_by)}))
+    write_whole(path, serialised(halves, {"kind": kind, "made_by": json.dumps(made_by)}))
 
 
 def read_weights(path: Path, kind: str, trainer: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

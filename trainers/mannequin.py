@@ -21,6 +21,7 @@ from fairhands.data.mannequin import DATA_VERSION, RIGHT, STUDIO_KINDS
 from fairhands.mannequin_world import denoiser, file
 from fairhands.mannequin_world.autoencoder import Autoencoder
 from fairhands.mannequin_world.denoiser import add_noise, new_denoiser, predict
+from fairhands.mannequin_world.file import Model
 from fairhands.mannequin_world.pictures import PICTURE_SIZE, Pictures, draw_pictures
 from fairhands.mannequin_world.prompts import HAND, MALFORMED_HAND, NOTHING, PROMPTS, RIGHT_HAND, encode
 from fairhands.training import checkpoint
@@ -29,6 +30,7 @@ from fairhands.training.configuration import Configuration, from_command_line
 from fairhands.training.loop import Loop, LoopSettings, Losses
 from fairhands.training.program import device, stop
 from fairhands.training.sheet import write_sheet
+from fairhands.weight_files import WeightFileError
 
 PROGRAM = "python -m trainers.mannequin"
 PURPOSE = "Train the mannequin model: a small latent diffusion model of drawn hands, for ComfyUI."
@@ -82,6 +84,9 @@ class Settings(Configuration):
         default=Path("mannequin"), description="Folder for the model, checkpoints, logs and sample sheets."
     )
     seed: int = Field(default=0, ge=0, lt=10**6, description="The same seed gives the same training.")
+    start_from: Path | None = Field(
+        default=None, description="A mannequin model to improve: its autoencoder stays, its denoiser is trained on."
+    )
     pictures: int = Field(default=16000, ge=1, lt=10**6, description="Drawn pictures to learn from.")
     workers: int = Field(default=2, ge=0, description="Processes that draw; 0 draws in the program itself.")
     autoencoder: AutoencoderSettings = Field(default=AutoencoderSettings(), description="The autoencoder's training.")
@@ -91,15 +96,18 @@ class Settings(Configuration):
 def main() -> None:
     settings = from_command_line(Settings, PROGRAM, PURPOSE)
     try:
+        base = file.read(settings.start_from) if settings.start_from else None
         settings.output.mkdir(parents=True, exist_ok=True)
         drawn = _drawn(settings)
-        autoencoder = train_autoencoder(drawn.pictures, settings)
+        autoencoder = base.autoencoder.to(device()) if base else train_autoencoder(drawn.pictures, settings)
         latents = _encoded(drawn.pictures, autoencoder, settings)
-        trained = train_denoiser(latents, drawn.kinds, autoencoder, settings)
-        file.write(settings.output / MODEL_FILE, trained, autoencoder, _made_by(settings))
+        torch.manual_seed(settings.seed)
+        network = base.denoiser if base else new_denoiser(latents.shape[-1])
+        trained = train_denoiser(network.to(device()), latents, drawn.kinds, autoencoder, settings)
+        file.write(settings.output / MODEL_FILE, trained, autoencoder, _made_by(settings, base))
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
-    except (CheckpointError, OSError) as error:
+    except (CheckpointError, WeightFileError, OSError) as error:
         stop(PROGRAM, 1, str(error))
 
 
@@ -188,12 +196,9 @@ def _encode(pictures: Tensor, autoencoder: Autoencoder) -> Tensor:
 
 
 def train_denoiser(
-    latents: Tensor, kinds: Tensor, autoencoder: Autoencoder, settings: Settings
+    network: SD3Transformer2DModel, latents: Tensor, kinds: Tensor, autoencoder: Autoencoder, settings: Settings
 ) -> SD3Transformer2DModel:
     """The denoiser, trained by flow matching on the latents."""
-    torch.manual_seed(settings.seed)
-    with device():
-        network = new_denoiser(latents.shape[-1])
     loop = Loop(network, settings.denoiser, settings.seed, settings.output, "denoiser")
     shown_prompts = torch.stack([encode(prompt) for prompt in PROMPTS for _ in range(SHOWN)]).to(loop.device)
     shown_noise = torch.randn(SHOWN, *latents.shape[1:], generator=torch.Generator().manual_seed(settings.seed))
@@ -233,14 +238,16 @@ def _prompts(kinds: Tensor, settings: DenoiserSettings, generator: torch.Generat
     return table[torch.where(unprompted < settings.unprompted, 0, named)]
 
 
-def _made_by(settings: Settings) -> dict[str, Any]:
+def _made_by(settings: Settings, base: Model | None) -> dict[str, Any]:
+    started_from = {"started_from": base.made_by} if base else {}
     return {
         "command": f"{PROGRAM} {' '.join(sys.argv[1:])}".rstrip(),
         "seed": settings.seed,
         "data": f"{settings.pictures} studio pictures of mannequin hands, drawn from seed {settings.seed * 10**6} on",
         "data_version": DATA_VERSION,
-        "settings": settings.model_dump(mode="json", exclude={"output"}),
+        "settings": settings.model_dump(mode="json", exclude={"output", "start_from"}),
         "torch": torch.__version__,
+        **started_from,
     }
 
 

@@ -11,9 +11,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..weight_files import serialised
 from ..whole_files import write_whole
 from .config import CriticConfig
-from .header import CriticFileError, Header, read_header, refusal, sort_header
+from .header import CriticFileError, Header, read_header, refusal
 from .network import Critic
 
 __all__ = ["CriticDescription", "CriticFileError", "describe", "load", "save"]
@@ -53,7 +54,7 @@ def save(critic: Critic, path: Path | str, summary: dict[str, Any]) -> None:
         "fairhands.licence": LICENCE,
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in critic.state_dict().items()}
-    write_whole(Path(path), sort_header(safetensors.torch.save(tensors, metadata)))
+    write_whole(Path(path), serialised(tensors, metadata))
 
 
 def load(path: Path | str) -> tuple[Critic, dict[str, Any]]:

@@ -103,12 +103,3 @@ def _parsed(path: Path, text: bytes, data_size: int) -> Header:
     if data_size < end:
         raise refusal(path, f"cut short: {end - data_size} bytes are missing at its end")
     return Header(metadata, shapes)
-
-
-def sort_header(content: bytes) -> bytes:
-    """The same safetensors content with its header in order: the library writes the texts in any order."""
-    length = int.from_bytes(content[:LENGTH], "little")
-    entries = json.loads(content[LENGTH : LENGTH + length])
-    header = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % LENGTH)
-    return len(header).to_bytes(LENGTH, "little") + header + content[LENGTH + length :]

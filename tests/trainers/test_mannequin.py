@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 from fairhands.mannequin_world import file
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,22 @@ def test_a_run_leaves_a_model_with_samples_and_logs_and_a_second_one_changes_not
     status, progress = run(tmp_path, *TINY)
     assert status == 0, progress
     assert model.read_bytes() == content
+
+
+def test_a_model_is_improved_with_its_own_autoencoder(tmp_path: Path) -> None:
+    first = "weights/checkpoints/mannequin_model.safetensors"
+    status, progress = run(tmp_path, *TINY, "--start_from", str(ROOT / first), "--seed", "1")
+    assert status == 0, progress
+    assert "training the autoencoder" not in progress
+    base, improved = file.read(ROOT / first), file.read(tmp_path / "mannequin" / "mannequin_model.safetensors")
+    assert improved.made_by["started_from"] == base.made_by
+    for weight, same in zip(base.autoencoder.parameters(), improved.autoencoder.parameters(), strict=True):
+        assert torch.equal(weight, same)
+    changes = [
+        float((weight - other).abs().max())
+        for weight, other in zip(base.denoiser.parameters(), improved.denoiser.parameters(), strict=True)
+    ]
+    assert 0 < max(changes) < 0.05
 
 
 def test_a_wrong_argument_is_one_line_before_any_work(tmp_path: Path) -> None:
