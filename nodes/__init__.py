@@ -5,6 +5,9 @@ from comfy_api.latest import ComfyExtension, io
 from .guidance_trace_plot import GuidanceTracePlot
 from .hand_detection_mask import HandDetectionMask
 from .hand_guided_ksampler import HandGuidedKSampler
+from .hand_lora_guidance import HandLoraGuidance
+from .hand_mask_while_sampling import HandMaskWhileSampling
+from .hand_visual_guidance import HandVisualGuidance
 from .load_hand_discriminator import LoadHandDiscriminator
 from .mannequin_prompt import MannequinPrompt
 from .model_folders import register_model_folders
@@ -15,7 +18,16 @@ class FairHandsExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The nodes of the pack."""
-        return [HandDetectionMask, LoadHandDiscriminator, HandGuidedKSampler, GuidanceTracePlot, MannequinPrompt]
+        return [
+            HandDetectionMask,
+            LoadHandDiscriminator,
+            HandVisualGuidance,
+            HandLoraGuidance,
+            HandMaskWhileSampling,
+            HandGuidedKSampler,
+            GuidanceTracePlot,
+            MannequinPrompt,
+        ]
 
 
 __all__ = ["FairHandsExtension", "register_model_folders"]

@@ -1,5 +1,7 @@
 """Make what ComfyUI loaded fit for gradients."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -18,3 +20,13 @@ def make_differentiable(module: nn.Module) -> None:
             for name, buffer in list(part.named_buffers(recurse=False)):
                 if buffer.is_inference():
                     part.register_buffer(name, buffer.clone())
+
+
+def normal_conditions(conditions: dict[str, list[dict[str, Any]]]) -> None:
+    """Put normal tensors in place of inference tensors in a guider's processed conditions, which autograd may save."""
+    with torch.inference_mode(False):
+        for entries in conditions.values():
+            for entry in entries:
+                for condition in entry.get("model_conds", {}).values():
+                    if isinstance(condition.cond, torch.Tensor) and condition.cond.is_inference():
+                        condition.cond = condition.cond.clone()

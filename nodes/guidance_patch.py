@@ -1,64 +1,250 @@
-"""Visual guidance as a patch of a MODEL: it works with every sampler and scheduler."""
+"""Guidance as a patch of a MODEL: it works with every sampler, scheduler and guider."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import comfy.model_patcher
-import comfy.model_sampling
-import comfy.sd
+import comfy.sampler_helpers
+import comfy.samplers
 import torch
+from comfy.patcher_extension import WrappersMP
 
 from ..fairhands.critic.network import Critic
-from ..fairhands.guidance.visual import VisualGuidance
-from .differentiable import make_differentiable
+from ..fairhands.guidance.attention_map import AttentionRecorder, hand_words_fallback
+from ..fairhands.guidance.cumulative_mask import CumulativeMask
+from ..fairhands.guidance.follow import ATTENTION, CLOSER_LOOK, START_MASK, Fallback, HandFollower, closer_look
+from ..fairhands.guidance.guided_prediction import GuidedPrediction, Prediction
+from ..fairhands.guidance.schedule import Moment
+from ..fairhands.guidance.visual import CriticLoss
+from ..fairhands.hands.masks import fit_mask
+from .differentiable import make_differentiable, normal_conditions
+from .guidance_plan import PLAN, MaskPart, Plan, WindowInput, is_flow, moment_timestep, plan_of
+from .hand_words import cross_attention_modules, word_tokens
+from .lora_branch import PLAIN_CONDS, another_cond, attach_lora_branch
+from .recurrent_sampler import recurrent_sampler
 
-GUIDANCE_KEY = "fairhands_visual_guidance"
+KEY = "fairhands"
+RUN = "fairhands_run"
+LORA_CONDITIONS = "fairhands_lora"
 
 
-def patch_visual_guidance(
-    model: comfy.model_patcher.ModelPatcher,
-    guidance: VisualGuidance,
-    discriminator: comfy.model_patcher.ModelPatcher,
-    vae: comfy.sd.VAE,
-) -> comfy.model_patcher.ModelPatcher:
-    """A clone of the model whose clean estimate goes through guidance after CFG.
+def guided(model: comfy.model_patcher.ModelPatcher, plan: Plan) -> comfy.model_patcher.ModelPatcher:
+    """A clone of the model that samples with a plan; what it needs is declared, so that ComfyUI loads it too.
 
-    Critic and decoder are declared as additional models, so ComfyUI has them on the device while sampling.
+    Raises:
+        ValueError: parts that do not fit the model, each in a sentence.
     """
-
-    def guide(arguments: dict[str, Any]) -> torch.Tensor:
-        sampling = arguments["model"].model_sampling
-        sigma = arguments["sigma"][:1]
-        timestep = float(sampling.timestep(sigma)[0])
-        return guidance(arguments["denoised"], float(sigma), timestep, noise_share(sampling, float(sigma)))
-
+    assert plan.mask is not None
     patched = model.clone()
-    patched.set_model_sampler_post_cfg_function(guide)
-    patched.set_additional_models(GUIDANCE_KEY, [discriminator, vae.patcher])
+    patched.set_attachments(PLAN, plan)
+    others = [plan.mask.decoder_model] + ([plan.visual.discriminator] if plan.visual else [])
+    patched.set_additional_models(KEY, others)
+    for kind, wrapper in (
+        (WrappersMP.OUTER_SAMPLE, _sample),
+        (WrappersMP.PREDICT_NOISE, _predict_noise),
+        (WrappersMP.CALC_COND_BATCH, _calculate_conditions),
+    ):
+        patched.remove_wrappers_with_key(kind, KEY)
+        patched.add_wrapper_with_key(kind, KEY, wrapper)
+    if _keep_cfg_difference not in patched.model_options.get("sampler_post_cfg_function", []):
+        patched.set_model_sampler_post_cfg_function(_keep_cfg_difference)
+    if plan.textual:
+        patched.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, KEY)
+        attach_lora_branch(patched, KEY, plan.textual.lora.branches)
     return patched
 
 
-def noise_share(sampling: object, sigma: float) -> float:
-    """Standard deviation of the noise in the model's input of unit variance: t of a flow model, else sqrt(1 - abar)."""
-    if isinstance(sampling, comfy.model_sampling.CONST):
-        return sigma
-    return sigma / (1 + sigma**2) ** 0.5
+class Run:
+    """One sampling run: its guidance, and what the model's prediction leaves for it on the way."""
+
+    def __init__(self, plan: Plan, guidance: GuidedPrediction) -> None:
+        self.plan = plan
+        self.guidance = guidance
+        self.cfg_difference: torch.Tensor | None = None
+        self.with_lora: list[torch.Tensor] | None = None
+        self.without_lora: list[torch.Tensor] | None = None
+        self.lora_wanted = False
+        self.lora_conditions: list[Any] | None = None
+        self.words: AttentionRecorder | None = None
 
 
-def decoder(model: comfy.model_patcher.ModelPatcher, vae: comfy.sd.VAE) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Decode the sampler's latents `[1, C, h, w]` to a picture `[1, 3, H, W]`, 0..1, differentiably."""
+def _sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, sampler: Any, *rest: Any, **named: Any):
+    """Around a whole sampling run: make its state; the plan's trace fills while it goes on."""
+    guider = executor.class_obj
+    plan = plan_of(guider.model_patcher)
+    run = new_run(plan, guider.model_patcher, noise)
+    sampling = guider.model_patcher.get_model_object("model_sampling")
+    if plan.textual and plan.textual.conditioning is not None:
+        guider.conds[LORA_CONDITIONS] = comfy.sampler_helpers.convert_cond(plan.textual.conditioning)
+    if plan.visual and plan.visual.settings.w != 0:
+        sampler = recurrent_sampler(
+            sampler, sampling, plan.visual.repeats, lambda sigma: run.guidance.guides(moment_timestep(sampling, sigma))
+        )
+    guider.model_options[RUN] = run
+    with run.words or nullcontext():
+        return executor(noise, latent_image, sampler, *rest, **named)
 
-    vae.throw_exception_if_invalid()
-    first_stage: Any = vae.first_stage_model
 
-    def decode(latent: torch.Tensor) -> torch.Tensor:
-        # After each load the weights may be inference tensors again; where they are not, this costs microseconds.
-        make_differentiable(first_stage)
-        latent = model.model.process_latent_out(latent).to(vae.vae_dtype)
-        picture = vae.process_output(first_stage.decode(latent).float())
-        return picture[:, :3]
+def new_run(plan: Plan, model: comfy.model_patcher.ModelPatcher, noise: torch.Tensor) -> Run:
+    """The state of a sampling run on latents shaped as `noise`.
 
-    return decode
+    Raises:
+        ValueError: latents that are not of pictures, a start mask for another batch, exchanged windows.
+    """
+    if noise.ndim != 4:
+        raise ValueError(
+            f"the latents have the shape {list(noise.shape)}, expected [batch, channels, height, width]: hand guidance "
+            "works on pictures, not on video or sound."
+        )
+    part = plan.mask
+    assert part is not None
+    sampling = model.get_model_object("model_sampling")
+    decoder = part.decoder
+    batch, _, height, width = noise.shape
+    start = None if START_MASK in part.fallbacks else part.start
+    mask = CumulativeMask(batch, height * decoder.scale, width * decoder.scale, part.style, start, part.growth)
+    words = _recorder(part, model)
+    fallbacks = _fallbacks(part, mask, words, (height, width))
+    follower = HandFollower(decoder, part.detector, mask, part.every, fallbacks)
+    trace = plan.trace
+    trace.steps.clear()
+    trace.settings = _settings(plan, decoder.name)
+    trace.mask = mask.picture
+    guidance = GuidedPrediction(follower, trace)
+    if plan.visual:
+        settings = plan.visual.settings
+        guidance.visual = replace(settings, schedule=_resolved(settings.schedule, plan.visual.window, sampling))
+        guidance.critic_loss = CriticLoss(critic_of(plan.visual.discriminator), decoder)
+    if plan.textual:
+        settings = plan.textual.settings
+        guidance.textual = replace(settings, schedule=_resolved(settings.schedule, plan.textual.window, sampling))
+    run = Run(plan, guidance)
+    run.words = words
+    return run
+
+
+def _resolved(schedule: Any, window: WindowInput, sampling: Any) -> Any:
+    return replace(schedule, window=window.resolved(sampling))
+
+
+def _settings(plan: Plan, decoder: str) -> dict[str, object]:
+    """What a run ran with, as plain values for the trace."""
+    settings: dict[str, object] = {"decoder": decoder}
+    if plan.visual:
+        visual = plan.visual.settings
+        settings |= {"w": visual.w, "mode": visual.mode, "schedule": visual.schedule.curve}
+        settings |= {"normalisation": visual.normalisation, "recurrence": plan.visual.repeats}
+        settings["visual_window"] = [plan.visual.window.first, plan.visual.window.last, plan.visual.window.unit]
+    if plan.textual:
+        textual = plan.textual.settings
+        settings |= {"v": textual.v, "lora": plan.textual.name, "applies_to": textual.applies_to}
+        settings["lora_window"] = [plan.textual.window.first, plan.textual.window.last, plan.textual.window.unit]
+        settings["unmatched_lora_keys"] = len(plan.textual.lora.unmatched)
+    return settings
+
+
+def _recorder(part: MaskPart, model: comfy.model_patcher.ModelPatcher) -> AttentionRecorder | None:
+    """What keeps the queries of cross-attention while sampling, where a fallback reads them."""
+    return AttentionRecorder(cross_attention_modules(model)) if ATTENTION in part.fallbacks else None
+
+
+def _fallbacks(
+    part: MaskPart, mask: CumulativeMask, words: AttentionRecorder | None, latent_size: tuple[int, int]
+) -> dict[str, Fallback]:
+    known: dict[str, Fallback] = {CLOSER_LOOK: closer_look(part.detector, mask)}
+    if part.start is not None:
+        given = fit_mask(part.start, *mask.picture.shape)
+        known[START_MASK] = lambda image, _: given[image]
+    if words is not None and part.clip is not None:
+        known[ATTENTION] = hand_words_fallback(
+            words, *word_tokens(part.clip, part.hand_words), mask.picture.shape, latent_size, part.growth.largest
+        )
+    return {name: known[name] for name in part.fallbacks if name in known}
+
+
+def moment(sampling: Any, sigma: float) -> Moment:
+    """Where a sigma of the model's noise schedule is on the way from noise to picture."""
+    timestep = moment_timestep(sampling, sigma)
+    if is_flow(sampling):
+        return Moment(sigma, timestep, noise_share=sigma, signal=1 - sigma)
+    return Moment(sigma, timestep, noise_share=sigma / (1 + sigma**2) ** 0.5)
+
+
+def _predict_noise(executor: Any, x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any], seed: Any):
+    """Around each prediction of a clean estimate."""
+    guider = executor.class_obj
+    run: Run | None = guider.model_options.get(RUN)
+    if run is None:
+        return executor(x, sigma, model_options, seed)
+    sampling = guider.inner_model.model_sampling
+    predict = _prediction(executor, guider, run, sigma, model_options, seed)
+    return run.guidance(predict, x, moment(sampling, float(sigma[0])))
+
+
+def _prediction(
+    executor: Any, guider: Any, run: Run, sigma: torch.Tensor, model_options: dict[str, Any], seed: Any
+) -> Callable[[torch.Tensor, bool], Prediction]:
+    def predict(x: torch.Tensor, with_lora: bool) -> Prediction:
+        run.cfg_difference = run.with_lora = run.without_lora = None
+        run.lora_wanted = with_lora
+        run.lora_conditions = guider.conds.get(LORA_CONDITIONS)
+        if not x.requires_grad:
+            denoised = executor(x, sigma, model_options, seed)
+            return Prediction(denoised, run.cfg_difference, _lora_difference(run, guider))
+        make_differentiable(guider.inner_model)
+        normal_conditions(guider.conds)
+        denoised = executor(x, sigma.clone(), model_options, seed)
+        if not denoised.requires_grad:
+            raise ValueError(
+                "mode is exact, which needs a gradient through the model, but this model gives none (its weights are "
+                f"{guider.model_patcher.model_dtype()}, or a patch cuts the gradient off): choose mode fast, or load "
+                "the model in fp16 or bf16."
+            )
+        return Prediction(denoised, run.cfg_difference, _lora_difference(run, guider))
+
+    return predict
+
+
+def _keep_cfg_difference(arguments: dict[str, Any]) -> torch.Tensor:
+    """A post-CFG function that changes nothing and remembers how far classifier-free guidance went."""
+    run: Run | None = arguments["model_options"].get(RUN)
+    uncond = arguments["uncond_denoised"]
+    if run is not None and arguments["uncond"] is not None and run.cfg_difference is None:
+        run.cfg_difference = arguments["cond_scale"] * (arguments["cond_denoised"] - uncond)
+    return arguments["denoised"]
+
+
+def _calculate_conditions(
+    executor: Any, model: Any, conds: list[Any], x: torch.Tensor, sigma: torch.Tensor, model_options: dict[str, Any]
+) -> list[torch.Tensor]:
+    """Around the model's batch of conditions: once a step, the same batch holds them with the hand LoRA too."""
+    run: Run | None = model_options.get(RUN)
+    if run is None or not run.lora_wanted:
+        return executor(model, conds, x, sigma, model_options)
+    run.lora_wanted = False  # other patches predict again within the same step
+    assert run.plan.textual is not None
+    again = [run.lora_conditions or conds[0]]
+    if run.plan.textual.settings.applies_to == "both":
+        again += conds[1:]
+    again = [another_cond(cond) for cond in again]
+    options = {**model_options, "transformer_options": dict(model_options.get("transformer_options", {}))}
+    options["transformer_options"][PLAIN_CONDS] = len(conds)
+    out = executor(model, [*conds, *again], x, sigma, options)
+    plain, run.with_lora = out[: len(conds)], out[len(conds) :]
+    run.without_lora = plain
+    return plain
+
+
+def _lora_difference(run: Run, guider: Any) -> torch.Tensor | None:
+    """Clean estimate with the hand LoRA minus that without, after guidance where both parts have it."""
+    if run.with_lora is None or run.without_lora is None:
+        return None
+    differences = [with_lora - without for with_lora, without in zip(run.with_lora, run.without_lora, strict=False)]
+    if len(differences) < 2 or run.cfg_difference is None:
+        return differences[0]
+    return differences[1] + guider.cfg * (differences[0] - differences[1])
 
 
 def critic_of(discriminator: comfy.model_patcher.ModelPatcher) -> Critic:

@@ -9,7 +9,7 @@ from .connections import CATEGORY, GuidanceTrace
 
 
 class GuidanceTracePlot(io.ComfyNode):
-    """GUIDANCE_TRACE -> IMAGE and JSON."""
+    """GUIDANCE_TRACE -> IMAGE, JSON and MASK."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -20,18 +20,26 @@ class GuidanceTracePlot(io.ComfyNode):
             category=CATEGORY,
             description="Draws the mask's area and the critic's loss at each guided step.",
             inputs=[
-                GuidanceTrace.Input("trace", tooltip="From Hand-Guided KSampler."),
+                GuidanceTrace.Input("trace", tooltip="From a Hand-Guided KSampler or a guidance node."),
                 io.Int.Input("width", default=900, min=300, max=4096, tooltip="Width of the plot in pixels."),
                 io.Int.Input("height", default=600, min=200, max=4096, tooltip="Height of the plot in pixels."),
+                io.AnyType.Input(
+                    "after",
+                    optional=True,
+                    tooltip="The sampler's latent, where the trace comes from a guidance node: so that the plot is "
+                    "drawn after sampling.",
+                ),
             ],
             outputs=[
                 io.Image.Output("PLOT", display_name="plot"),
                 io.String.Output("JSON", display_name="json", tooltip="Every number of the trace."),
+                io.Mask.Output("MASK", display_name="mask", tooltip="All hands seen while sampling."),
             ],
         )
 
     @classmethod
-    def execute(cls, trace: Trace, width: int, height: int) -> io.NodeOutput:
+    def execute(cls, trace: Trace, width: int, height: int, after: object = None) -> io.NodeOutput:
         """Draw."""
         plot = torch.from_numpy(plot_trace(trace, width, height)).float() / 255
-        return io.NodeOutput(plot[None], trace.to_json())
+        mask = torch.zeros(1, 64, 64) if trace.mask is None else trace.mask.clone()
+        return io.NodeOutput(plot[None], trace.to_json(), mask)

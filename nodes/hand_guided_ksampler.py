@@ -8,19 +8,17 @@ import comfy.sd
 import torch
 from comfy_api.latest import io
 
-# ComfyUI's own module of that name; the pack's folder is only ever imported relatively.
-from nodes import common_ksampler  # pyright: ignore[reportAttributeAccessIssue]
-
-from ..fairhands.guidance.cumulative_mask import CumulativeMask
-from ..fairhands.guidance.schedule import FIRST_TIMESTEP, LAST_TIMESTEP, Window
-from ..fairhands.guidance.trace import Trace
-from ..fairhands.guidance.visual import VisualGuidance
-from ..fairhands.hands.masks import MaskStyle
+from ..fairhands.guidance.visual import VisualSettings
 from .connections import CATEGORY, GuidanceTrace, HandDiscriminator
+from .decoding import AUTO
 from .detector import download_input, hand_detector, threshold_input
-from .guidance_patch import critic_of, decoder, patch_visual_guidance
+from .guidance_inputs import mask_part, refuse_unknown, start_mask_input, strength_input, window_inputs
+from .guidance_patch import guided
+from .guidance_plan import VisualPart, WindowInput, changed
+from .guided_sampling import sample
 
-MASK_STYLE = MaskStyle(shape="hull", padding=0.15)
+SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
+SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
 
 
 class HandGuidedKSampler(io.ComfyNode):
@@ -37,7 +35,7 @@ class HandGuidedKSampler(io.ComfyNode):
                 "Samples as the KSampler does, and moves the hands it finds on the way toward what the discriminator "
                 "takes for right hands. Outside the mask nothing changes."
             ),
-            inputs=[*_ksampler_inputs(), *_guidance_inputs()],
+            inputs=[*ksampler_inputs(), *guidance_inputs()],
             outputs=[
                 io.Latent.Output("LATENT", display_name="latent"),
                 io.Mask.Output(
@@ -49,14 +47,8 @@ class HandGuidedKSampler(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, sampler_name: str, scheduler: str) -> bool | str:
-        """Refuse names that this ComfyUI does not have; it does not check the choices of V3 nodes itself."""
-        for name, value, known in (
-            ("sampler_name", sampler_name, comfy.samplers.KSampler.SAMPLERS),
-            ("scheduler", scheduler, comfy.samplers.KSampler.SCHEDULERS),
-        ):
-            if value not in known:
-                return f"{name} is {value!r}, which this ComfyUI does not have. It has: {', '.join(known)}."
-        return True
+        """Refuse names that this ComfyUI does not have."""
+        return refuse_unknown(sampler_name=(sampler_name, SAMPLERS), scheduler=(scheduler, SCHEDULERS))
 
     @classmethod
     def execute(
@@ -81,42 +73,31 @@ class HandGuidedKSampler(io.ComfyNode):
         start_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """Sample with the patched model."""
-        window = Window(first_timestep, last_timestep)
-        mask = _cumulative_mask(latent_image["samples"], vae, start_mask)
-        guidance = VisualGuidance(
-            critic=critic_of(discriminator),
-            decode=decoder(model, vae),
-            detector=hand_detector(download_missing, detection_threshold),
-            mask=mask,
-            w=w,
-            window=window,
-            trace=Trace(settings={"w": w, "first_timestep": window.first, "last_timestep": window.last}),
+        settings = VisualSettings(w)
+        window = WindowInput(first_timestep, last_timestep)
+        detector = hand_detector(download_missing, detection_threshold)
+        plan = changed(
+            model,
+            mask=mask_part(model, vae, AUTO, detector, start_mask),
+            visual=VisualPart(discriminator, settings, window),
         )
-        patched = patch_visual_guidance(model, guidance, discriminator, vae)
-        (latent,) = common_ksampler(
-            patched, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise
+        latent = sample(
+            guided(model, plan),
+            latent_image,
+            seed,
+            steps,
+            cfg,
+            sampler_name,
+            scheduler,
+            positive,
+            negative,
+            denoise,
         )
-        return io.NodeOutput(latent, mask.picture, guidance.trace)
+        return io.NodeOutput(latent, plan.trace.mask, plan.trace)
 
 
-def _cumulative_mask(samples: torch.Tensor, vae: comfy.sd.VAE, start: torch.Tensor | None) -> CumulativeMask:
-    """An empty or given mask at the size of the pictures that the latents stand for."""
-    if samples.ndim != 4:
-        raise ValueError(
-            f"latent_image has the shape {list(samples.shape)}, expected [batch, channels, height, width]: "
-            "Hand-Guided KSampler works on pictures, not on video or sound."
-        )
-    scale = vae.spacial_compression_decode()
-    if not isinstance(scale, int):
-        raise ValueError(
-            f"vae enlarges latents by {scale}, expected a whole number: "
-            "Hand-Guided KSampler needs the VAE of a picture model."
-        )
-    batch, _, height, width = samples.shape
-    return CumulativeMask(batch, height * scale, width * scale, MASK_STYLE, start)
-
-
-def _ksampler_inputs() -> list[io.Input]:
+def ksampler_inputs() -> list[io.Input]:
+    """The KSampler's inputs."""
     return [
         io.Model.Input(
             "model", tooltip="The model to sample from; LoRAs, ControlNets and other patches stay in effect."
@@ -138,8 +119,8 @@ def _ksampler_inputs() -> list[io.Input]:
         io.Float.Input(
             "cfg", default=8.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Classifier-free guidance scale."
         ),
-        io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="Any of ComfyUI's samplers."),
-        io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="Any of ComfyUI's schedulers."),
+        io.Combo.Input("sampler_name", options=SAMPLERS, tooltip="Any of ComfyUI's samplers."),
+        io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="Any of ComfyUI's schedulers."),
         io.Float.Input(
             "denoise",
             default=1.0,
@@ -151,28 +132,12 @@ def _ksampler_inputs() -> list[io.Input]:
     ]
 
 
-def _guidance_inputs() -> list[io.Input]:
+def guidance_inputs() -> list[io.Input]:
+    """Inputs of visual guidance with its usual settings."""
     return [
-        io.Float.Input(
-            "w", default=1.0, min=0.0, max=100.0, step=0.05, tooltip="Strength of guidance. 0 is the plain KSampler."
-        ),
-        io.Float.Input(
-            "first_timestep",
-            default=FIRST_TIMESTEP,
-            min=0.0,
-            max=1000.0,
-            step=1.0,
-            tooltip="Guidance begins at this training timestep (999 is pure noise).",
-        ),
-        io.Float.Input(
-            "last_timestep",
-            default=LAST_TIMESTEP,
-            min=0.0,
-            max=1000.0,
-            step=1.0,
-            tooltip="Guidance ends at this training timestep (0 is the finished picture).",
-        ),
+        strength_input("w", "Strength of guidance. 0 is the plain KSampler."),
+        *window_inputs("Guidance", unit=False),
         threshold_input("detection_threshold", 0.5),
         download_input(),
-        io.Mask.Input("start_mask", optional=True, tooltip="Where hands are known to be from the start; any size."),
+        start_mask_input(),
     ]

@@ -103,7 +103,7 @@ def main() -> None:
         latents = _encoded(drawn.pictures, autoencoder, settings)
         torch.manual_seed(settings.seed)
         network = base.denoiser if base else new_denoiser(latents.shape[-1])
-        trained = train_denoiser(network.to(device()), latents, drawn.kinds, autoencoder, settings)
+        trained = train_denoiser(network, latents, drawn.kinds, autoencoder, settings)
         file.write(settings.output / MODEL_FILE, trained, autoencoder, _made_by(settings, base))
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
@@ -199,6 +199,7 @@ def train_denoiser(
     network: SD3Transformer2DModel, latents: Tensor, kinds: Tensor, autoencoder: Autoencoder, settings: Settings
 ) -> SD3Transformer2DModel:
     """The denoiser, trained by flow matching on the latents."""
+    nn.Module.to(network, device())
     loop = Loop(network, settings.denoiser, settings.seed, settings.output, "denoiser")
     shown_prompts = torch.stack([encode(prompt) for prompt in PROMPTS for _ in range(SHOWN)]).to(loop.device)
     shown_noise = torch.randn(SHOWN, *latents.shape[1:], generator=torch.Generator().manual_seed(settings.seed))

@@ -53,7 +53,9 @@ def _label(axes: Axes, label: str) -> None:
 
 
 def _title(trace: Trace) -> str:
+    if not trace.settings:
+        return "Nothing was sampled with this trace: take the last guidance node's, and connect `after`"
     if not trace.steps:
         return "No step lay inside the guidance window: nothing was guided"
     guided = sum(any(image.guided for image in step.images) for step in trace.steps)
-    return f"Visual guidance: {guided} of {len(trace.steps)} steps in the window guided"
+    return f"Hand guidance: {guided} of {len(trace.steps)} steps in the window guided"

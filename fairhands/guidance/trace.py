@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+import torch
+
 from ..hands.hand import Hand
 
 
@@ -11,42 +13,59 @@ from ..hands.hand import Hand
 class ImageRecord:
     """One image of the batch at one step.
 
-    `loss` and `gradient_rms` are None where the critic was not asked; `note` says why the image went unguided.
+    `hands`: what the detector found; `left_out`: hands not masked because the mask would be too large; `fallback`:
+    what gave the mask where nothing was found. `loss`: the critic's before the step, `loss_after` after it, where that
+    was measured; `gradient_rms` over the mask, `step_rms` of what visual guidance changed there; None where the critic
+    was not asked. `difference_rms`: of the prediction with the hand LoRA to the one without, over the mask; None
+    without. `note`: why visual guidance left the image alone.
     """
 
-    hands: list[dict[str, object]]
-    mask_area: float
+    hands: list[dict[str, object]] = field(default_factory=list)
+    mask_area: float = 0.0
+    left_out: int = 0
+    fallback: str = ""
     loss: float | None = None
+    loss_after: float | None = None
     gradient_rms: float | None = None
+    step_rms: float | None = None
+    difference_rms: float | None = None
     note: str = ""
 
     @property
     def guided(self) -> bool:
-        """Whether the critic's gradient moved this image."""
-        return self.gradient_rms is not None and not self.note
+        """Whether guidance moved this image."""
+        return self.step_rms is not None or bool(self.difference_rms)
 
 
 @dataclass
 class StepRecord:
-    """One call of the model inside the guidance window; `seconds` by part of the step."""
+    """One call of the model inside a guidance window; `seconds` by part of the step.
+
+    `visual_strength` and `lora_strength`: w and v times their schedules, 0 where the step is not theirs.
+    """
 
     timestep: float
     sigma: float
-    step_size: float
+    visual_strength: float = 0.0
+    lora_strength: float = 0.0
     images: list[ImageRecord] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class Trace:
-    """All steps of one sampling run, with the settings that it ran with."""
+    """All steps of one sampling run, with the settings that it ran with.
+
+    `mask`: the final cumulative mask, float32 `[B, H, W]`, 0..1; None before a run. It is not part of the JSON.
+    """
 
     settings: dict[str, object] = field(default_factory=dict)
     steps: list[StepRecord] = field(default_factory=list)
+    mask: torch.Tensor | None = None
 
     def to_json(self) -> str:
-        """The whole trace as JSON."""
-        return json.dumps(asdict(self))
+        """Every number of the trace as JSON."""
+        return json.dumps({"settings": self.settings, "steps": [asdict(step) for step in self.steps]})
 
 
 def describe_hands(hands: Sequence[Hand]) -> list[dict[str, object]]:

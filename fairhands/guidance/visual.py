@@ -1,132 +1,139 @@
-"""Visual guidance in its fast form: the critic's gradient with respect to the clean estimate.
+"""Visual guidance: the critic's gradient inside the hand mask.
 
-MGHanD (arXiv 2503.08133) lowers the discriminator's loss on the estimated clean picture inside the hand mask M. The
-fast form leaves the Jacobian of the denoiser out (MPGD, arXiv 2311.16424):
+MGHanD (arXiv 2503.08133) lowers the discriminator's loss l on the estimated clean picture inside the hand mask M:
 
-    denoised -= M * w * s(sigma) * g / rms(g),    g = d loss / d denoised
+    exact:  denoised -= M * w * s(sigma) * dl/dx          through critic, decoder and denoiser (arXiv 2302.07121)
+    fast:   denoised -= M * w * s(sigma) * dl/ddenoised   the denoiser's Jacobian left out (arXiv 2311.16424)
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
+from torch import Tensor
 
 from ..critic.network import Critic
 from ..hands.crops import square_crops
-from ..hands.detector import HandDetector
-from ..hands.hand import Box, Hand, share_covered
-from ..hands.regions import regions
-from .cumulative_mask import CumulativeMask
-from .schedule import Window, step_size
-from .trace import ImageRecord, StepRecord, Trace, describe_hands
+from .decoders import Decoder
+from .normalisation import Normalisation, masked_rms, step_length
+from .schedule import Moment, Schedule
+from .trace import ImageRecord
+from .windows import LatentWindow, Region, batches, window_around
 
-# Latents [1, C, h, w] as the sampler sees them -> picture [1, 3, H, W], 0..1, differentiable.
-Decode = Callable[[torch.Tensor], torch.Tensor]
+Mode = Literal["fast", "exact"]
+
+WINDOWS_AT_ONCE = 8
 
 
-@dataclass
-class VisualGuidance:
-    """One sampling run's visual guidance; call it with each clean estimate.
+@dataclass(frozen=True)
+class VisualSettings:
+    """How visual guidance moves the estimate.
 
-    `w`: strength; 0 only follows the hands and returns every estimate as it came.
-    `mask` and `trace` hold what the run leaves.
+    `w`: strength. `weigh_by_score`: each hand's loss counts as much as the detector is sure of it, else all alike.
+    `measure_effect`: ask the critic again after the step, for the trace alone; it costs another decoding.
     """
 
-    critic: Critic
-    decode: Decode
-    detector: HandDetector
-    mask: CumulativeMask
     w: float
-    window: Window = field(default_factory=Window)
-    trace: Trace = field(default_factory=Trace)
+    mode: Mode = "fast"
+    schedule: Schedule = field(default_factory=Schedule)
+    normalisation: Normalisation = "unit"
+    weigh_by_score: bool = False
+    measure_effect: bool = False
 
-    def __call__(self, denoised: torch.Tensor, sigma: float, timestep: float, noise_share: float) -> torch.Tensor:
-        """The guided estimate; latents `[B, C, h, w]` in and out, same dtype and device.
+    def strength(self, moment: Moment) -> float:
+        """What a normalised gradient is multiplied with at a step in the window."""
+        return self.w * self.schedule.at(moment)
 
-        `sigma`, `timestep` and `noise_share` (see `step_size`) are the step's. Outside the window the very tensor
-        comes back; outside the mask every value is kept bit for bit.
+
+@dataclass(frozen=True)
+class CriticLoss:
+    """The critic's loss of the hands in clean estimates, and its gradient."""
+
+    critic: Critic
+    decoder: Decoder
+
+    def gradient(self, estimates: Tensor, regions: Sequence[Sequence[Region]]) -> tuple[Tensor, list[float | None]]:
+        """d loss / d estimate, and the loss, of each image.
+
+        Args:
+            estimates: latents `[B, C, h, w]` as the sampler sees them.
+            regions: for each image, the places that the critic judges.
+
+        Returns:
+            float32 `[B, C, h, w]`, zero for images without a region; the losses, each a mean over its regions that
+            weighs them, None without a region.
         """
-        if not self.window.contains(timestep):
-            return denoised
-        step = StepRecord(timestep, sigma, step_size(self.w, noise_share))
+        losses: list[float | None] = [0.0 if some else None for some in regions]
         with torch.inference_mode(False), torch.enable_grad():
-            updates = [self._update(denoised[image : image + 1], image, step) for image in range(len(denoised))]
-        self.trace.steps.append(step)
-        if not any(record.guided for record in step.images):
-            return denoised
-        return denoised - torch.cat(updates).to(denoised)
+            leaf = estimates.detach().clone().float().requires_grad_()
+            gradient = torch.zeros_like(leaf, requires_grad=False)
+            for images, shares in self._batches(leaf, regions):
+                (part,) = torch.autograd.grad(shares.sum(), leaf)
+                gradient += part
+                for image, share in zip(images, shares.tolist(), strict=True):
+                    losses[image] = (losses[image] or 0.0) + share
+        return gradient, losses
 
-    def _update(self, denoised: torch.Tensor, image: int, step: StepRecord) -> torch.Tensor:
-        """What to take off one image's estimate, `[1, C, h, w]`; writes the image's record."""
-        estimate = denoised.detach().clone().float().requires_grad_()
-        with _timed(step, "decode", estimate):
-            picture = self.decode(estimate)
-        with _timed(step, "detect", estimate):
-            hands = self._find_hands(picture, image)
-        record = ImageRecord(describe_hands(hands), self.mask.area(image))
-        step.images.append(record)
-        boxes = critic_boxes(hands, self.mask.picture[image])
-        if not boxes:
-            record.note = "no hand, empty mask"
-        elif self.w == 0:
-            record.note = "w is 0"
-        if record.note:
-            return torch.zeros_like(denoised)
-        with _timed(step, "gradient", estimate):
-            gradient = self._gradient(estimate, picture, boxes, record)
-        latent_mask = self.mask.latent(image, *estimate.shape[-2:]).to(estimate)
-        return self._step(gradient, latent_mask, step.step_size, record)
+    @torch.no_grad()
+    def losses(self, estimates: Tensor, regions: Sequence[Sequence[Region]]) -> list[float | None]:
+        """The losses alone."""
+        losses: list[float | None] = [0.0 if some else None for some in regions]
+        for images, shares in self._batches(estimates.float(), regions):
+            for image, share in zip(images, shares.tolist(), strict=True):
+                losses[image] = (losses[image] or 0.0) + share
+        return losses
 
-    def _find_hands(self, picture: torch.Tensor, image: int) -> list[Hand]:
-        """Hands in the decoded estimate, joined to the cumulative mask."""
-        hands = self.detector.detect_batch(picture.detach().permute(0, 2, 3, 1))[0]
-        self.mask.add(image, hands)
-        return hands
-
-    def _gradient(
-        self, estimate: torch.Tensor, picture: torch.Tensor, boxes: Sequence[Box], record: ImageRecord
-    ) -> torch.Tensor:
-        """d loss / d estimate, the loss being the critic's mean over the crops."""
-        crops = square_crops(picture[0], boxes, self.critic.input_size, self.critic.config.margin)
-        loss = self.critic.loss(self.critic(crops)).mean()
-        record.loss = float(loss.detach())
-        return torch.autograd.grad(loss, estimate)[0]
-
-    def _step(
-        self, gradient: torch.Tensor, latent_mask: torch.Tensor, size: float, record: ImageRecord
-    ) -> torch.Tensor:
-        """The masked step, its gradient scaled to unit root mean square over the mask."""
-        if not torch.isfinite(gradient).all():
-            record.note = "the critic's gradient is not finite"
-            return torch.zeros_like(gradient)
-        weight = latent_mask.sum() * gradient.shape[1]
-        rms = ((latent_mask * gradient**2).sum() / weight).sqrt()
-        record.gradient_rms = float(rms)
-        # Also not above zero where the mask is empty at latent size: 0 / 0.
-        if not record.gradient_rms > 0.0:
-            record.note = "the critic's gradient is zero"
-            return torch.zeros_like(gradient)
-        return size * latent_mask * gradient / rms
+    def _batches(self, latents: Tensor, regions: Sequence[Sequence[Region]]):
+        """For each batch of windows: the images that they belong to, and their shares of those images' losses."""
+        height, width = latents.shape[-2:]
+        places = [(image, region) for image, some in enumerate(regions) for region in some]
+        margin, scale = self.critic.config.margin, self.decoder.scale
+        windows = [window_around(region.box, margin, scale, height, width) for _, region in places]
+        totals = [sum(region.weight for region in some) for some in regions]
+        for group in batches(windows, WINDOWS_AT_ONCE):
+            chosen = [(*places[number], windows[number]) for number in group]
+            pictures = self.decoder(torch.stack([_cut(latents[image], window) for image, _, window in chosen]))
+            crops = [
+                square_crops(picture, [window.shifted(region.box, scale)], self.critic.input_size, margin)
+                for picture, (_, region, window) in zip(pictures, chosen, strict=True)
+            ]
+            losses = self.critic.loss(self.critic(torch.cat(crops)))
+            weights = [region.weight / totals[image] for image, region, _ in chosen]
+            yield [image for image, _, _ in chosen], losses * losses.new_tensor(weights)
 
 
-def critic_boxes(hands: Sequence[Hand], mask: torch.Tensor) -> list[Box]:
-    """Where the critic looks: the hands found now, and each part of the mask `[H, W]` in which none was found."""
-    boxes = [hand.box for hand in hands]
-    alone = [part for part in regions(mask) if all(share_covered(box, part) < 0.5 for box in boxes)]
-    return boxes + alone
+def _cut(latent: Tensor, window: LatentWindow) -> Tensor:
+    return latent[:, window.top : window.top + window.height, window.left : window.left + window.width]
 
 
-@contextmanager
-def _timed(step: StepRecord, part: str, tensor: torch.Tensor) -> Iterator[None]:
-    """Add the seconds of the body to the step's record, the device's queued work included."""
-    start = _now(tensor)
-    yield
-    step.seconds[part] = step.seconds.get(part, 0.0) + _now(tensor) - start
+def visual_step(
+    gradient: Tensor,
+    mask: Tensor,
+    settings: VisualSettings,
+    moment: Moment,
+    cfg_difference: Tensor | None,
+    record: ImageRecord,
+) -> Tensor:
+    """What to take off one image's estimate; writes the record.
 
-
-def _now(tensor: torch.Tensor) -> float:
-    if tensor.is_cuda:
-        torch.cuda.synchronize(tensor.device)
-    return time.perf_counter()
+    Args:
+        gradient: of the critic's loss, `[C, h, w]`.
+        mask: M at latent size, `[h, w]`, 0..1.
+        settings: strength, schedule and normalisation.
+        moment: the step's.
+        cfg_difference: cfg scale * (cond - uncond), `[C, h, w]`, or None.
+        record: of this image.
+    """
+    if not torch.isfinite(gradient).all():
+        record.note = "the critic's gradient is not finite"
+        return torch.zeros_like(gradient)
+    record.gradient_rms = rms = masked_rms(gradient, mask)
+    # Also zero where the mask is empty at latent size.
+    if rms == 0:
+        record.note = "the critic's gradient is zero"
+        return torch.zeros_like(gradient)
+    cfg_rms = None if cfg_difference is None else masked_rms(cfg_difference.float(), mask)
+    length = settings.strength(moment) * step_length(settings.normalisation, rms, cfg_rms)
+    record.step_rms = abs(length) * rms
+    return length * mask * gradient

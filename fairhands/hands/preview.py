@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from .hand import Face, Hand
 from .pictures import as_rgb
@@ -75,3 +76,12 @@ def _draw_label(canvas: np.ndarray, item: Hand | Face) -> None:
     bottom = corner[1] if corner[1] >= height + below else corner[1] + height + below
     cv2.rectangle(canvas, (left, bottom - height - below), (left + width, bottom), _colour(item), cv2.FILLED)
     cv2.putText(canvas, text, (left, bottom - below // 2 - 1), font, scale, _DARK, thickness, cv2.LINE_AA)
+
+
+def outline(picture: Image.Image, mask: torch.Tensor) -> Image.Image:
+    """A picture with the outline of a mask `[H, W]`, 0..1, of any size."""
+    canvas = np.array(picture.convert("RGB"))
+    fitted = cv2.resize((mask.numpy() > 0.5).astype(np.uint8), picture.size, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(fitted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(canvas, contours, -1, MASK_COLOUR, 1)
+    return Image.fromarray(canvas)

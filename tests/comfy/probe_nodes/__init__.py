@@ -9,6 +9,8 @@ import safetensors.torch
 import torch
 from comfy_api.latest import ComfyExtension, io
 
+from . import lora_probe, model_probe, words_probe
+
 PoseKeypoint = io.Custom("POSE_KEYPOINT")
 
 
@@ -69,7 +71,7 @@ class ProbeSave(io.ComfyNode):
 
 class ProbeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbePose, ProbeMask, ProbeSave]
+        return [ProbePose, ProbeMask, ProbeSave, *model_probe.NODES, *lora_probe.NODES, *words_probe.NODES]
 
 
 async def comfy_entrypoint() -> ProbeExtension:

@@ -1,0 +1,187 @@
+"""One guided prediction: predict, follow the hands, guide inside their mask."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .follow import HandFollower
+from .schedule import Moment
+from .textual import TextualSettings, textual_step
+from .trace import ImageRecord, StepRecord, Trace
+from .visual import CriticLoss, VisualSettings, visual_step
+
+
+class Prediction(NamedTuple):
+    """What a model predicts for latents `[B, C, h, w]`.
+
+    `denoised`: the clean estimate, after classifier-free guidance. `cfg_difference`: its scale times (cond - uncond),
+    None without. `lora_difference`: the estimate with the hand LoRA minus that without, None where it was not asked.
+    """
+
+    denoised: Tensor
+    cfg_difference: Tensor | None = None
+    lora_difference: Tensor | None = None
+
+
+# Latents, and whether the hand LoRA's difference is wanted.
+Predict = Callable[[Tensor, bool], Prediction]
+
+
+@dataclass
+class GuidedPrediction:
+    """The guidance of one sampling run; called in place of the model's prediction.
+
+    `visual` and `textual` are None where that part is not used. `trace` and `follower.mask` hold what the run leaves.
+    """
+
+    follower: HandFollower
+    trace: Trace
+    visual: VisualSettings | None = None
+    critic_loss: CriticLoss | None = None
+    textual: TextualSettings | None = None
+    _visual_steps: int = 0
+    _textual_steps: int = 0
+    _seconds: dict[str, float] = field(default_factory=dict)
+
+    def guides(self, timestep: float) -> bool:
+        """Whether a window lies open at a timestep."""
+        settings = (self.visual, self.textual)
+        return any(some is not None and some.schedule.window.contains(timestep) for some in settings)
+
+    def __call__(self, predict: Predict, x: Tensor, moment: Moment) -> Tensor:
+        """The guided estimate for the sampler's `x` `[B, C, h, w]`, same dtype and device.
+
+        Outside the windows, and at strength 0, this is the model's very estimate; outside the mask every value is
+        kept bit for bit.
+        """
+        if not self.guides(moment.timestep):
+            return predict(x, False).denoised
+        self._seconds = {}
+        visual, textual = self._visual_turn(moment), self._textual_turn(moment)
+        step = StepRecord(moment.timestep, moment.sigma, seconds=self._seconds)
+        step.visual_strength = visual.strength(moment) if visual else 0.0
+        step.lora_strength = textual.strength(moment) if textual else 0.0
+        exact = step.visual_strength != 0 and visual is not None and visual.mode == "exact"
+        leaf, prediction = self._predict(predict, x, step.lora_strength != 0, exact)
+        denoised = prediction.denoised.detach()
+        with _timed(self._seconds, "detect", denoised):
+            step.images = self.follower(denoised)
+        self.trace.steps.append(step)
+        guided = denoised
+        if visual is not None and step.visual_strength != 0:
+            gradient = self._gradient(visual, prediction, leaf, moment, step)
+            guided = guided - self._masked_visual(gradient, visual, moment, prediction, step)
+            if visual.measure_effect:
+                self._measure(guided, visual, step)
+        elif visual is not None and self.visual is not None and self.visual.w == 0:
+            _note(step, "w is 0")
+        if prediction.lora_difference is not None and step.lora_strength != 0:
+            guided = guided + self._masked_textual(prediction.lora_difference.detach(), step)
+        return guided if any(record.guided for record in step.images) else denoised
+
+    def _visual_turn(self, moment: Moment) -> VisualSettings | None:
+        """Visual guidance where this step is one of its own."""
+        if self.visual is None or not self.visual.schedule.window.contains(moment.timestep):
+            return None
+        self._visual_steps += 1
+        return self.visual if (self._visual_steps - 1) % self.visual.schedule.every == 0 else None
+
+    def _textual_turn(self, moment: Moment) -> TextualSettings | None:
+        if self.textual is None or not self.textual.schedule.window.contains(moment.timestep):
+            return None
+        self._textual_steps += 1
+        return self.textual if (self._textual_steps - 1) % self.textual.schedule.every == 0 else None
+
+    def _predict(self, predict: Predict, x: Tensor, with_lora: bool, exact: bool) -> tuple[Tensor, Prediction]:
+        """The prediction and what it was made of, with the way back to it where guidance is exact."""
+        with _timed(self._seconds, "predict", x):
+            if not exact:
+                return x, predict(x, with_lora)
+            with torch.inference_mode(False), torch.enable_grad():
+                leaf = x.detach().clone().requires_grad_()
+                return leaf, predict(leaf, with_lora)
+
+    def _gradient(
+        self, visual: VisualSettings, prediction: Prediction, leaf: Tensor, moment: Moment, step: StepRecord
+    ) -> Tensor:
+        """The gradient of the critic's loss, `[B, C, h, w]`: to the estimate, or through the denoiser to x."""
+        assert self.critic_loss is not None
+        places = [self.follower.regions(image, visual.weigh_by_score) for image in range(len(step.images))]
+        with _timed(self._seconds, "critic", leaf):
+            gradient, losses = self.critic_loss.gradient(prediction.denoised, places)
+        for record, loss in zip(step.images, losses, strict=True):
+            record.loss = loss
+            if loss is None:
+                record.note = "no hand, empty mask"
+        if visual.mode == "fast" or not gradient.any():
+            return gradient
+        with _timed(self._seconds, "backward", leaf):
+            finite = torch.where(gradient.isfinite().all(dim=(1, 2, 3), keepdim=True), gradient, 0.0)
+            (through,) = torch.autograd.grad(prediction.denoised, leaf, finite.to(prediction.denoised))
+        # In the coordinates x / signal every model is variance-exploding, and sigma^2 means what it says.
+        return torch.where(gradient.isfinite(), through.float() * moment.signal, gradient)
+
+    def _masked_visual(
+        self, gradient: Tensor, visual: VisualSettings, moment: Moment, prediction: Prediction, step: StepRecord
+    ) -> Tensor:
+        cfg = prediction.cfg_difference
+        steps = [
+            torch.zeros_like(gradient[image])
+            if record.note
+            else visual_step(
+                gradient[image],
+                self._latent_mask(image, gradient),
+                visual,
+                moment,
+                None if cfg is None else cfg[image].detach(),
+                record,
+            )
+            for image, record in enumerate(step.images)
+        ]
+        return torch.stack(steps).to(prediction.denoised)
+
+    def _masked_textual(self, difference: Tensor, step: StepRecord) -> Tensor:
+        return torch.stack(
+            [
+                textual_step(difference[image], self._latent_mask(image, difference), step.lora_strength, record)
+                for image, record in enumerate(step.images)
+            ]
+        )
+
+    def _measure(self, guided: Tensor, visual: VisualSettings, step: StepRecord) -> None:
+        assert self.critic_loss is not None
+        places = [self.follower.regions(image, visual.weigh_by_score) for image in range(len(step.images))]
+        with _timed(self._seconds, "measure effect", guided):
+            losses = self.critic_loss.losses(guided, places)
+        for record, loss in zip(step.images, losses, strict=True):
+            record.loss_after = loss
+
+    def _latent_mask(self, image: int, like: Tensor) -> Tensor:
+        return self.follower.mask.latent(image, *like.shape[-2:]).to(like)
+
+
+def _note(step: StepRecord, note: str) -> None:
+    for record in step.images:
+        record.note = note
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], part: str, tensor: Tensor) -> Iterator[None]:
+    """Add the seconds of the body, the device's queued work included."""
+    start = _now(tensor)
+    yield
+    seconds[part] = seconds.get(part, 0.0) + _now(tensor) - start
+
+
+def _now(tensor: Tensor) -> float:
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+    return time.perf_counter()
+
+
+__all__ = ["GuidedPrediction", "ImageRecord", "Predict", "Prediction"]

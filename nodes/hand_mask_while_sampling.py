@@ -1,0 +1,153 @@
+"""Hand Mask While Sampling: how a guided MODEL finds hands, and how their mask accumulates."""
+
+import comfy.model_patcher
+import comfy.sd
+import torch
+from comfy_api.latest import io
+
+from ..fairhands.guidance.cumulative_mask import MaskGrowth
+from ..fairhands.guidance.follow import ATTENTION, FALLBACKS, START_MASK, parse_fallbacks
+from ..fairhands.hands.masks import MaskStyle, Shape
+from .connections import CATEGORY
+from .decoding import decoder_for
+from .detector import download_input, hand_detector, threshold_input
+from .guidance_inputs import decoder_input, patched_outputs, start_mask_input
+from .guidance_patch import guided
+from .guidance_plan import MaskPart, changed
+from .hand_words import WITHOUT_CROSS_ATTENTION, cross_attention_modules
+
+SHAPES = ["shape", "hull", "box"]
+
+
+class HandMaskWhileSampling(io.ComfyNode):
+    """MODEL -> MODEL with settings of the cumulative hand mask."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """What the page shows of the node."""
+        return io.Schema(
+            node_id="FairHandsHandMaskWhileSampling",
+            display_name="Hand Mask While Sampling",
+            category=CATEGORY,
+            description=(
+                "Says how hands are looked for while sampling, and how their mask grows. Put it before or behind "
+                "Hand Visual Guidance and Hand LoRA Guidance, where their usual settings are not enough."
+            ),
+            inputs=[
+                io.Model.Input("model", tooltip="The model that guidance nodes patch."),
+                io.Vae.Input("vae", tooltip="Decodes the estimates in which hands are looked for."),
+                decoder_input(),
+                threshold_input("detection_threshold", 0.5),
+                io.Int.Input("max_hands", default=4, min=1, max=32, tooltip="The most hands to find in a picture."),
+                io.Int.Input(
+                    "tiles",
+                    default=1,
+                    min=1,
+                    max=6,
+                    tooltip="Above 1: search again in this many by this many overlapping tiles, for small hands.",
+                ),
+                io.Int.Input(
+                    "look_every", default=1, min=1, max=100, tooltip="Look for hands only at each n-th guided step."
+                ),
+                io.Combo.Input("shape", options=SHAPES, default="hull", tooltip="The mask of a hand."),
+                io.Float.Input(
+                    "padding", default=0.15, min=0.0, max=2.0, step=0.01, tooltip="Room around it, by the hand's size."
+                ),
+                io.Int.Input("feather", default=0, min=0, max=512, tooltip="Soften the mask's edge, in pixels."),
+                io.Float.Input(
+                    "largest",
+                    default=1.0,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Largest share of the picture that the mask may cover; hands beyond it are left out.",
+                ),
+                io.Int.Input(
+                    "remember",
+                    default=0,
+                    min=0,
+                    max=100,
+                    tooltip="0: the mask only grows. n: it shrinks back to the last n detections, for objects that a "
+                    "growing mask swallows.",
+                ),
+                io.String.Input(
+                    "fallbacks",
+                    default="",
+                    tooltip=f"What to try where no hand was found yet, in this order, with commas: "
+                    f"{', '.join(FALLBACKS)}. Named here, the start mask is kept back until then.",
+                ),
+                download_input(),
+                start_mask_input(),
+                io.Clip.Input("clip", optional=True, tooltip="For the fallback attention: it encodes hand_words."),
+                io.String.Input(
+                    "hand_words",
+                    default="hands, fingers",
+                    optional=True,
+                    tooltip="Words whose cross-attention shows where hands are (SD1.5 and SDXL).",
+                ),
+            ],
+            outputs=patched_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, shape: str, fallbacks: str) -> bool | str:
+        """Refuse names that do not exist."""
+        try:
+            MaskStyle(shape=shape)  # pyright: ignore[reportArgumentType]
+            parse_fallbacks(fallbacks)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model: comfy.model_patcher.ModelPatcher,
+        vae: comfy.sd.VAE,
+        decoder: str,
+        detection_threshold: float,
+        max_hands: int,
+        tiles: int,
+        look_every: int,
+        shape: Shape,
+        padding: float,
+        feather: int,
+        largest: float,
+        remember: int,
+        fallbacks: str,
+        download_missing: bool,
+        start_mask: torch.Tensor | None = None,
+        clip: comfy.sd.CLIP | None = None,
+        hand_words: str = "hands, fingers",
+    ) -> io.NodeOutput:
+        """Patch a clone of the model."""
+        names = parse_fallbacks(fallbacks)
+        _check_fallbacks(names, model, start_mask, clip)
+        part = MaskPart(
+            *decoder_for(model, vae, decoder),
+            hand_detector(download_missing, detection_threshold, max_hands, tiles=tiles),
+            MaskStyle(shape=shape, padding=padding, feather=feather),
+            MaskGrowth(largest, remember),
+            look_every,
+            start_mask,
+            tuple(names),
+            clip,
+            hand_words,
+            chosen=True,
+        )
+        plan = changed(model, mask=part)
+        return io.NodeOutput(guided(model, plan), plan.trace)
+
+
+def _check_fallbacks(
+    names: list[str],
+    model: comfy.model_patcher.ModelPatcher,
+    start_mask: torch.Tensor | None,
+    clip: comfy.sd.CLIP | None,
+) -> None:
+    if START_MASK in names and start_mask is None:
+        raise ValueError("fallbacks name the start mask, but start_mask is not connected: connect it.")
+    if ATTENTION in names and clip is None:
+        raise ValueError("fallbacks name attention, but clip is not connected: connect the model's clip.")
+    if ATTENTION in names and not cross_attention_modules(model):
+        raise ValueError(WITHOUT_CROSS_ATTENTION)
