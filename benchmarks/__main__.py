@@ -3,19 +3,25 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from devtools.steps import StepFailed, step
 
-from . import detection, sampling
+from . import GROUPS, detection, sampling, standin
 
-BENCHMARKS = {"hand detection": detection.run, "guided sampling": sampling.run}
+BENCHMARKS = {
+    "detection": ("hand detection", detection.run),
+    "standin": ("guided sampling of the stand-in checkpoint", standin.run),
+    "sampling": ("guided sampling at SD1.5's full size", sampling.run),
+}
 
 
-def main(out: Path | None) -> None:
-    """Run all; write the figures to `out` where given."""
+def main(groups: Sequence[str], out: Path | None) -> None:
+    """Run some groups of benchmarks; write the figures to `out` where given."""
     figures: dict[str, float] = {}
-    for name, run in BENCHMARKS.items():
+    for group in groups:
+        name, run = BENCHMARKS[group]
         with step(f"measuring {name}"):
             figures |= run()
     text = json.dumps(figures, indent=2)
@@ -26,8 +32,10 @@ def main(out: Path | None) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="dev.py bench", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS)
     parser.add_argument("--out", type=Path, metavar="FILE.json")
+    options = parser.parse_args()
     try:
-        main(parser.parse_args().out)
+        main(options.only, options.out)
     except (StepFailed, OSError) as failure:
         sys.exit(f"bench: {failure}")

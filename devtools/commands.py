@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks import GROUPS
+
 from . import comfyui, environment, models
 from .memory import KEEP_MEMORY
 from .paths import BASE, ROOT, venv_python
@@ -87,7 +89,7 @@ def bench(options: argparse.Namespace) -> int:
     """Measure what the project promises about speed, and print the figures."""
     _set_up_all()
     out = [] if options.out is None else ["--out", str(options.out.resolve())]
-    return _python("-m", "benchmarks", *out)
+    return _python("-m", "benchmarks", "--only", *options.only, *out)
 
 
 def _set_up_all() -> tuple[environment.Environment, comfyui.ComfyUI]:
@@ -141,5 +143,8 @@ def _parser() -> argparse.ArgumentParser:
     run_parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="arguments for the module")
     add("models", fetch_models)
     bench_parser = add("bench", bench)
+    bench_parser.add_argument(
+        "--only", nargs="+", choices=GROUPS, default=GROUPS, help="measure these alone (default: all)"
+    )
     bench_parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures as one flat JSON object")
     return parser

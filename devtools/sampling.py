@@ -20,10 +20,11 @@ SIDE = 128
 
 @dataclass(frozen=True)
 class Guidance:
-    """How Hand-Guided KSampler guides: the critic's file, and its inputs beside those of the KSampler."""
+    """Inputs of Hand Visual Guidance and of Hand LoRA Guidance beside model, VAE and critic; None without that part."""
 
     critic: str
-    inputs: Mapping[str, Any]
+    visual: Mapping[str, Any] | None = None
+    textual: Mapping[str, Any] | None = None
     everywhere: bool = False  # with a mask of the whole picture from the start
 
 
@@ -56,38 +57,54 @@ def sample(client: ComfyClient, guidance: Guidance | None, plan: Plan, seed: int
 
 
 def _graph(guidance: Guidance | None, plan: Plan, seed: int, count: int) -> Graph:
-    shared = {
-        "model": ["shifted", 0],
-        "positive": ["positive", 0],
-        "negative": ["negative", 0],
-        "latent_image": ["latent", 0],
-        "seed": seed,
-        "steps": plan.steps,
-        "cfg": plan.cfg,
-        "sampler_name": "euler",
-        "scheduler": "simple",
-        "denoise": 1.0,
-    }
     graph = {
         "checkpoint": _node("CheckpointLoaderSimple", ckpt_name=MODEL),
         "shifted": _node("ModelSamplingSD3", model=["checkpoint", 0], shift=plan.shift),
         "positive": _node("FairHandsMannequinPrompt", prompt=plan.prompt),
         "negative": _node("FairHandsMannequinPrompt", prompt="(nothing)"),
         "latent": _node("EmptySD3LatentImage", width=SIDE, height=SIDE, batch_size=count),
-        "sampler": _node("KSampler", **shared),
+        "sampler": _node(
+            "KSampler",
+            model=["shifted", 0],
+            positive=["positive", 0],
+            negative=["negative", 0],
+            latent_image=["latent", 0],
+            seed=seed,
+            steps=plan.steps,
+            cfg=plan.cfg,
+            sampler_name="euler",
+            scheduler="simple",
+            denoise=1.0,
+        ),
         "decoded": _node("VAEDecode", samples=["sampler", 0], vae=["checkpoint", 2]),
         "pictures": _node("SaveImage", images=["decoded", 0], filename_prefix="sampled/picture"),
     }
     if guidance:
-        critic = {"vae": ["checkpoint", 2], "discriminator": ["critic", 0]}
-        graph["critic"] = _node("FairHandsLoadHandDiscriminator", discriminator=guidance.critic)
-        graph["sampler"] = _node("FairHandsHandGuidedKSampler", **shared, **critic, **guidance.inputs)
-        if guidance.everywhere:
-            graph["everywhere"] = _node("SolidMask", value=1.0, width=SIDE, height=SIDE)
-            graph["sampler"]["inputs"]["start_mask"] = ["everywhere", 0]
-        graph["mask_pictures"] = _node("MaskToImage", mask=["sampler", 1])
-        graph["masks"] = _node("SaveImage", images=["mask_pictures", 0], filename_prefix="sampled/mask")
+        _guide(graph, guidance)
     return graph
+
+
+def _guide(graph: Graph, guidance: Guidance) -> None:
+    """Put the guidance nodes between model and sampler, and save the final masks."""
+    model = ["shifted", 0]
+    shared: dict[str, Any] = {"vae": ["checkpoint", 2]}
+    if guidance.everywhere:
+        graph["everywhere"] = _node("SolidMask", value=1.0, width=SIDE, height=SIDE)
+        shared["start_mask"] = ["everywhere", 0]
+    if guidance.visual is not None:
+        graph["critic"] = _node("FairHandsLoadHandDiscriminator", discriminator=guidance.critic)
+        shared_visual = {**shared, "model": model, "discriminator": ["critic", 0]}
+        graph["visual"] = _node("FairHandsHandVisualGuidance", **shared_visual, **guidance.visual)
+        model = ["visual", 0]
+    if guidance.textual is not None:
+        graph["textual"] = _node("FairHandsHandLoraGuidance", **shared, model=model, **guidance.textual)
+        model = ["textual", 0]
+    graph["sampler"]["inputs"]["model"] = model
+    graph["trace"] = _node(
+        "FairHandsGuidanceTracePlot", trace=[model[0], 1], after=["sampler", 0], width=300, height=200
+    )
+    graph["mask_pictures"] = _node("MaskToImage", mask=["trace", 2])
+    graph["masks"] = _node("SaveImage", images=["mask_pictures", 0], filename_prefix="sampled/mask")
 
 
 def _node(class_type: str, **inputs: Any) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from comfy_api.latest import ComfyExtension, io
 from .guidance_trace_plot import GuidanceTracePlot
 from .hand_detection_mask import HandDetectionMask
 from .hand_guided_ksampler import HandGuidedKSampler
+from .hand_guided_ksampler_advanced import HandGuidedKSamplerAdvanced
+from .hand_guided_sampler_custom import HandGuidedSamplerCustom
 from .hand_lora_guidance import HandLoraGuidance
 from .hand_mask_while_sampling import HandMaskWhileSampling
 from .hand_visual_guidance import HandVisualGuidance
@@ -25,6 +27,8 @@ class FairHandsExtension(ComfyExtension):
             HandLoraGuidance,
             HandMaskWhileSampling,
             HandGuidedKSampler,
+            HandGuidedKSamplerAdvanced,
+            HandGuidedSamplerCustom,
             GuidanceTracePlot,
             MannequinPrompt,
         ]

@@ -8,14 +8,12 @@ import comfy.sd
 import torch
 from comfy_api.latest import io
 
-from ..fairhands.guidance.visual import VisualSettings
 from .connections import CATEGORY, GuidanceTrace, HandDiscriminator
-from .decoding import AUTO
-from .detector import download_input, hand_detector, threshold_input
-from .guidance_inputs import mask_part, refuse_unknown, start_mask_input, strength_input, window_inputs
+from .detector import download_input, threshold_input
+from .guidance_inputs import refuse_unknown, start_mask_input, strength_input, window_inputs
 from .guidance_patch import guided
-from .guidance_plan import VisualPart, WindowInput, changed
-from .guided_sampling import sample
+from .guided_sampling import mask_of, sample
+from .visual_inputs import visual_plan
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
 SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
@@ -35,14 +33,8 @@ class HandGuidedKSampler(io.ComfyNode):
                 "Samples as the KSampler does, and moves the hands it finds on the way toward what the discriminator "
                 "takes for right hands. Outside the mask nothing changes."
             ),
-            inputs=[*ksampler_inputs(), *guidance_inputs()],
-            outputs=[
-                io.Latent.Output("LATENT", display_name="latent"),
-                io.Mask.Output(
-                    "MASK", display_name="mask", tooltip="All hands seen while sampling, and the start mask."
-                ),
-                GuidanceTrace.Output("TRACE", display_name="trace", tooltip="What guidance did at each step."),
-            ],
+            inputs=[*connected_inputs(), *step_inputs("seed"), denoise_input(), *guidance_inputs()],
+            outputs=[io.Latent.Output("LATENT", display_name="latent"), *left_outputs()],
         )
 
     @classmethod
@@ -73,13 +65,16 @@ class HandGuidedKSampler(io.ComfyNode):
         start_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """Sample with the patched model."""
-        settings = VisualSettings(w)
-        window = WindowInput(first_timestep, last_timestep)
-        detector = hand_detector(download_missing, detection_threshold)
-        plan = changed(
+        plan = visual_plan(
             model,
-            mask=mask_part(model, vae, AUTO, detector, start_mask),
-            visual=VisualPart(discriminator, settings, window),
+            vae,
+            discriminator,
+            w=w,
+            first_timestep=first_timestep,
+            last_timestep=last_timestep,
+            detection_threshold=detection_threshold,
+            download_missing=download_missing,
+            start_mask=start_mask,
         )
         latent = sample(
             guided(model, plan),
@@ -93,11 +88,11 @@ class HandGuidedKSampler(io.ComfyNode):
             negative,
             denoise,
         )
-        return io.NodeOutput(latent, plan.trace.mask, plan.trace)
+        return io.NodeOutput(latent, mask_of(plan, latent["samples"]), plan.trace)
 
 
-def ksampler_inputs() -> list[io.Input]:
-    """The KSampler's inputs."""
+def connected_inputs() -> list[io.Input]:
+    """What a guided KSampler is connected to."""
     return [
         io.Model.Input(
             "model", tooltip="The model to sample from; LoRAs, ControlNets and other patches stay in effect."
@@ -107,8 +102,14 @@ def ksampler_inputs() -> list[io.Input]:
         io.Conditioning.Input("positive", tooltip="What the picture should show."),
         io.Conditioning.Input("negative", tooltip="What it should not show."),
         io.Latent.Input("latent_image", tooltip="The latent to denoise, with its noise mask if it has one."),
+    ]
+
+
+def step_inputs(seed: str) -> list[io.Input]:
+    """The seed under the name that it has in ComfyUI's node, and how the steps are taken."""
+    return [
         io.Int.Input(
-            "seed",
+            seed,
             default=0,
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
@@ -121,15 +122,14 @@ def ksampler_inputs() -> list[io.Input]:
         ),
         io.Combo.Input("sampler_name", options=SAMPLERS, tooltip="Any of ComfyUI's samplers."),
         io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="Any of ComfyUI's schedulers."),
-        io.Float.Input(
-            "denoise",
-            default=1.0,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            tooltip="Below 1: start from the latent, not from noise.",
-        ),
     ]
+
+
+def denoise_input() -> io.Float.Input:
+    """How much of the latent is drawn anew."""
+    return io.Float.Input(
+        "denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Below 1: start from the latent, not from noise."
+    )
 
 
 def guidance_inputs() -> list[io.Input]:
@@ -140,4 +140,12 @@ def guidance_inputs() -> list[io.Input]:
         threshold_input("detection_threshold", 0.5),
         download_input(),
         start_mask_input(),
+    ]
+
+
+def left_outputs() -> list[io.Output]:
+    """What a guided sampler leaves beside its latents."""
+    return [
+        io.Mask.Output("MASK", display_name="mask", tooltip="All hands seen while sampling, and the start mask."),
+        GuidanceTrace.Output("TRACE", display_name="trace", tooltip="What guidance did at each step."),
     ]

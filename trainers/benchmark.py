@@ -30,7 +30,12 @@ PROGRAM = "python -m trainers.benchmark"
 PURPOSE = "Measure what guidance does to mannequin hands, in ComfyUI's own samplers."
 
 UNGUIDED = "unguided"
-SETTINGS = (UNGUIDED, "visual", "visual_no_mask")
+VISUAL, VISUAL_EXACT, VISUAL_NO_MASK = "visual", "visual_exact", "visual_no_mask"
+TEXTUAL, BOTH, BOTH_NO_MASK = "textual", "both", "both_no_mask"
+SETTINGS = (UNGUIDED, VISUAL, VISUAL_EXACT, VISUAL_NO_MASK, TEXTUAL, BOTH, BOTH_NO_MASK)
+WITH_LORA = (TEXTUAL, BOTH, BOTH_NO_MASK)
+# What is measured without a mask is compared outside the mask that the same guidance had.
+MASKED = {VISUAL_NO_MASK: VISUAL, BOTH_NO_MASK: BOTH}
 FIRST_REFERENCE_SEED = 7 * 10**12
 SEEDS_APART = 10**6
 FEATURES = "finger judge before its last layer, averaged over places, 128 numbers"
@@ -48,10 +53,14 @@ class Options(Configuration):
     steps: int = Field(default=20, ge=1, description="Steps of the sampler.")
     shift: float = Field(default=1.0, gt=0, description="SD3's shift of the noise levels toward noise; 1 is none.")
     w: float = Field(default=4.0, ge=0, description="Strength of visual guidance.")
-    first_timestep: float = Field(
-        default=650.0, ge=0, le=1000, description="Visual guidance begins here (1000 is noise)."
-    )
-    last_timestep: float = Field(default=150.0, ge=0, le=1000, description="Visual guidance ends here.")
+    exact_w: float = Field(default=4.0, ge=0, description="Strength of its exact form.")
+    schedule: str = Field(default="noise", description="Visual guidance over its window, as the node names it.")
+    normalisation: str = Field(default="unit", description="Of the critic's gradient, as the node names it.")
+    recurrence: int = Field(default=1, ge=1, description="How often each guided step is taken.")
+    v: float = Field(default=1.0, description="Strength of the hand LoRA's difference.")
+    lora: str = Field(default="", description="The hand LoRA's file in models/loras, for textual and both.")
+    first_timestep: float = Field(default=650.0, ge=0, le=1000, description="Guidance begins here (1000 is noise).")
+    last_timestep: float = Field(default=150.0, ge=0, le=1000, description="Guidance ends here.")
     detection_threshold: float = Field(
         default=0.5, ge=0, le=1, description="Score from which on a hand counts, in guidance."
     )
@@ -81,15 +90,13 @@ def measure(options: Options) -> dict[str, Figures]:
         ValueError: an unknown setting.
         StepFailed: ComfyUI has not been set up or does not start.
     """
-    names = list(dict.fromkeys([UNGUIDED, *options.settings.split(",")]))
-    unknown = [name for name in names if name not in SETTINGS]
-    if unknown:
-        raise ValueError(f"settings: expected some of {', '.join(SETTINGS)}, found {unknown[0]!r}")
+    names = _names(options)
     options.out.mkdir(parents=True, exist_ok=True)
     judge = read(options.judge)
     sampled = _sampled(options, names)
     reference = judge.features(_right_hands(options) / 255)
-    figures = {name: _figures(sampled[name], sampled[UNGUIDED], judge, reference) for name in names}
+    masks = {name: sampled[MASKED.get(name, name)].masks for name in names}
+    figures = {name: _figures(sampled[name], sampled[UNGUIDED], masks[name], judge, reference) for name in names}
     notes = {
         "options": options.model_dump(mode="json", exclude={"out", "judge"}),
         "features": FEATURES,
@@ -97,6 +104,18 @@ def measure(options: Options) -> dict[str, Figures]:
     }
     write_report(options.out, figures, {name: sampled[name].pictures for name in names}, notes)
     return figures
+
+
+def _names(options: Options) -> list[str]:
+    """The settings to measure, in their order, with those that others are compared with."""
+    asked = [name.strip() for name in options.settings.split(",")]
+    unknown = [name for name in asked if name not in SETTINGS]
+    if unknown:
+        raise ValueError(f"settings: expected some of {', '.join(SETTINGS)}, found {unknown[0]!r}")
+    if not options.lora and any(name in WITH_LORA for name in asked):
+        raise ValueError(f"lora: expected a file in models/loras for {', '.join(WITH_LORA)}, found none")
+    needed = [UNGUIDED, *asked, *(MASKED[name] for name in asked if name in MASKED)]
+    return [name for name in SETTINGS if name in needed]
 
 
 def _sampled(options: Options, names: list[str]) -> dict[str, Sampled]:
@@ -136,14 +155,32 @@ def _guidance(name: str, options: Options) -> Guidance | None:
     """What a setting's name stands for."""
     if name == UNGUIDED:
         return None
-    inputs = {
-        "w": options.w,
+    shared = {
         "first_timestep": options.first_timestep,
         "last_timestep": options.last_timestep,
+        "window_in": "timesteps",
+        "every": 1,
+        "decoder": "vae",
         "detection_threshold": options.detection_threshold,
         "download_missing": False,
     }
-    return Guidance(options.critic, inputs, everywhere=name == "visual_no_mask")
+    exact = name == VISUAL_EXACT
+    visual = {
+        "w": options.exact_w if exact else options.w,
+        "mode": "exact" if exact else "fast",
+        "schedule": options.schedule,
+        "normalisation": options.normalisation,
+        "recurrence": options.recurrence,
+        "weigh_by_score": False,
+        "measure_effect": False,
+    }
+    textual = {"lora_name": options.lora, "v": options.v, "schedule": "constant", "applies_to": "cond"}
+    return Guidance(
+        options.critic,
+        visual={**shared, **visual} if name != TEXTUAL else None,
+        textual={**shared, **textual} if name in WITH_LORA else None,
+        everywhere=name in MASKED,
+    )
 
 
 def _right_hands(options: Options) -> Tensor:
@@ -152,14 +189,16 @@ def _right_hands(options: Options) -> Tensor:
     return drawn.pictures
 
 
-def _figures(sampled: Sampled, unguided: Sampled, judge: FingerJudge, reference: Tensor) -> Figures:
+def _figures(
+    sampled: Sampled, unguided: Sampled, masks: Tensor | None, judge: FingerJudge, reference: Tensor
+) -> Figures:
     pictures = sampled.pictures / 255
     right = int(is_right(judge.verdicts(pictures)).sum())
     features = judge.features(pictures)
     found = _confidences(sampled.pictures)
     psnr = None
-    if sampled.masks is not None:
-        psnr = background_psnr(sampled.pictures, unguided.pictures, sampled.masks)
+    if masks is not None:
+        psnr = background_psnr(sampled.pictures, unguided.pictures, masks)
     return Figures(
         n=len(pictures),
         right_rate=right / len(pictures),

@@ -14,9 +14,9 @@ from ..hands.masks import MaskStyle, draw_masks, fit_mask, mask_to_latent
 class MaskGrowth:
     """How the mask accumulates.
 
-    `largest`: share of the picture, 0..1; a hand that would make the mask larger is left out, the most certain hand
-    comes first. `remember`: 0 lets the mask only grow, as in MGHanD; n > 0 lets it shrink back to what was given at
-    the start and the last n detections, for objects that a growing mask swallows.
+    `largest`: share of the picture, above 0 and up to 1; a hand with which the mask would grow beyond it is left out,
+    the most certain hand comes first. `remember`: 0 lets the mask only grow, as in MGHanD; n > 0 lets it shrink back
+    to what was given at the start and the last n detections, for objects that a growing mask swallows.
     Raises ValueError for values outside of these.
     """
 
@@ -58,28 +58,18 @@ class CumulativeMask:
             self._given = self.picture.clone()
         self._seen: list[deque[torch.Tensor]] = [deque(maxlen=growth.remember or None) for _ in range(batch)]
 
-    def add(self, image: int, hands: Sequence[Hand]) -> int:
-        """Join the mask of one image with the hands found in it; how many were left out because of its size."""
+    def add(self, image: int, hands: Sequence[Hand]) -> list[Hand]:
+        """Join the mask of one image with the hands found in it; those that the mask has now, best score first."""
         if not hands:
-            return 0
-        joined, left_out = self._before(image), 0
-        found = torch.zeros_like(joined)
-        for hand in by_score(hands):
-            drawn = self.draw([hand])
-            larger = torch.maximum(joined, drawn)
-            if float(larger.mean()) > self.growth.largest:
-                left_out += 1
-                continue
-            joined, found = larger, torch.maximum(found, drawn)
+            return []
+        self.picture[image], kept = self._join(self._before(image), hands)
         if self.growth.remember:
-            self._seen[image].append(found)
-        self.picture[image] = joined
-        return left_out
+            self._seen[image].append(self._drawn(kept))
+        return kept
 
     def draw(self, hands: Sequence[Hand]) -> torch.Tensor:
-        """A mask `[height, width]` of hands alone, in this mask's style."""
-        _, height, width = self.picture.shape
-        return torch.from_numpy(draw_masks(hands, height, width, self.style))
+        """A mask `[height, width]` of hands alone, in this mask's style and up to its largest size."""
+        return self._join(torch.zeros_like(self.picture[0]), hands)[0]
 
     def add_mask(self, image: int, mask: torch.Tensor) -> None:
         """Join the mask of one image with another one `[height, width]`, which stays."""
@@ -93,6 +83,21 @@ class CumulativeMask:
     def area(self, image: int) -> float:
         """The share of one picture that its mask covers, 0..1."""
         return float(self.picture[image].mean())
+
+    def _join(self, mask: torch.Tensor, hands: Sequence[Hand]) -> tuple[torch.Tensor, list[Hand]]:
+        """A mask with the hands that it can take, and those hands."""
+        kept = []
+        for hand in by_score(hands):
+            joined = torch.maximum(mask, self._drawn([hand]))
+            # What a mask that was given covers already does not make it larger.
+            if float(joined.mean()) <= max(self.growth.largest, float(mask.mean())):
+                mask = joined
+                kept.append(hand)
+        return mask, kept
+
+    def _drawn(self, hands: Sequence[Hand]) -> torch.Tensor:
+        _, height, width = self.picture.shape
+        return torch.from_numpy(draw_masks(hands, height, width, self.style))
 
     def _before(self, image: int) -> torch.Tensor:
         """What new hands are joined with: all of the mask, or what is remembered of it."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..hands.detector import HandDetector
-from ..hands.hand import Box, Hand, share_covered
+from ..hands.hand import Hand, share_covered
 from ..hands.regions import regions
 from .cumulative_mask import CumulativeMask
 from .decoders import Decoder
@@ -28,6 +28,7 @@ class HandFollower:
 
     `every`: only each n-th call looks; the others keep what was seen. `fallbacks`: by name, asked in their order for
     an image in which no hand is found while its mask is empty.
+    Raises ValueError for `every` below 1.
     """
 
     decoder: Decoder
@@ -38,6 +39,10 @@ class HandFollower:
     _calls: int = 0
     _hands: list[list[Hand]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every is {self.every}, expected 1 or more.")
+
     def __call__(self, estimates: Tensor) -> list[ImageRecord]:
         """A record for each image of the latents `[B, C, h, w]`, after the mask was joined with the hands in it."""
         looks = self._calls % self.every == 0
@@ -47,7 +52,7 @@ class HandFollower:
         return [self._follow(image, estimates[image : image + 1], looks) for image in range(len(estimates))]
 
     def regions(self, image: int, by_score: bool) -> list[Region]:
-        """Where the critic looks in an image: the hands found last, and the parts of its mask without one."""
+        """Where the critic looks in an image: the hands found last that the mask has, and its parts without one."""
         return critic_regions(self._hands[image], self.mask.picture[image], by_score)
 
     def _follow(self, image: int, estimate: Tensor, looks: bool) -> ImageRecord:
@@ -55,9 +60,10 @@ class HandFollower:
         if looks:
             with torch.no_grad():
                 picture = self.decoder(estimate)[0].permute(1, 2, 0)
-            hands = self._hands[image] = self.detector.detect_batch(picture[None])[0]
+            hands = self.detector.detect_batch(picture[None])[0]
+            masked = self._hands[image] = self.mask.add(image, hands)
             record.hands = describe_hands(hands)
-            record.left_out = self.mask.add(image, hands)
+            record.left_out = len(hands) - len(masked)
             if not hands and not self.mask.picture[image].any():
                 record.fallback = self._fall_back(image, picture)
         record.mask_area = self.mask.area(image)
@@ -87,7 +93,7 @@ def parse_fallbacks(text: str) -> list[str]:
 
 
 def closer_look(detector: HandDetector, mask: CumulativeMask) -> Fallback:
-    """Look again, less strictly and in enlarged tiles; the mask is then drawn as usual."""
+    """Look again, less strictly and in enlarged tiles; the mask is then drawn as usual, up to its largest size."""
     closer = replace(detector, threshold=detector.threshold * LOWER, tiles=max(TILES, detector.tiles))
 
     def look(image: int, picture: Tensor) -> Tensor | None:
@@ -99,12 +105,6 @@ def closer_look(detector: HandDetector, mask: CumulativeMask) -> Fallback:
 
 def critic_regions(hands: Sequence[Hand], mask: Tensor, by_score: bool = False) -> list[Region]:
     """The hands, weighing their scores or alike, and each part of the mask `[H, W]` in which none of them is."""
-    seen = [Region(hand.box, max(hand.score, 1e-3) if by_score else 1.0) for hand in hands if _masked(hand.box, mask)]
+    seen = [Region(hand.box, max(hand.score, 1e-3) if by_score else 1.0) for hand in hands]
     alone = [part for part in regions(mask) if all(share_covered(region.box, part) < 0.5 for region in seen)]
     return seen + [Region(part) for part in alone]
-
-
-def _masked(box: Box, mask: Tensor) -> bool:
-    """Whether the mask covers any of a box; hands left out of it are not judged."""
-    x, y, width, height = (max(0, round(value)) for value in box)
-    return bool(mask[y : y + height + 1, x : x + width + 1].any())

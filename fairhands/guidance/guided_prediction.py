@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +31,8 @@ class Prediction(NamedTuple):
 # Latents, and whether the hand LoRA's difference is wanted.
 Predict = Callable[[Tensor, bool], Prediction]
 
+Settings = TypeVar("Settings", VisualSettings, TextualSettings)
+
 
 @dataclass
 class GuidedPrediction:
@@ -44,8 +46,8 @@ class GuidedPrediction:
     visual: VisualSettings | None = None
     critic_loss: CriticLoss | None = None
     textual: TextualSettings | None = None
-    _visual_steps: int = 0
-    _textual_steps: int = 0
+    _visual_timesteps: list[float] = field(default_factory=list)
+    _textual_timesteps: list[float] = field(default_factory=list)
     _seconds: dict[str, float] = field(default_factory=dict)
 
     def guides(self, timestep: float) -> bool:
@@ -62,40 +64,30 @@ class GuidedPrediction:
         if not self.guides(moment.timestep):
             return predict(x, False).denoised
         self._seconds = {}
-        visual, textual = self._visual_turn(moment), self._textual_turn(moment)
+        visual = _in_turn(self.visual, moment, self._visual_timesteps)
+        textual = _in_turn(self.textual, moment, self._textual_timesteps)
         step = StepRecord(moment.timestep, moment.sigma, seconds=self._seconds)
         step.visual_strength = visual.strength(moment) if visual else 0.0
         step.lora_strength = textual.strength(moment) if textual else 0.0
         exact = step.visual_strength != 0 and visual is not None and visual.mode == "exact"
         leaf, prediction = self._predict(predict, x, step.lora_strength != 0, exact)
-        denoised = prediction.denoised.detach()
+        denoised = prediction.denoised.detach() if prediction.denoised.requires_grad else prediction.denoised
         with _timed(self._seconds, "detect", denoised):
             step.images = self.follower(denoised)
         self.trace.steps.append(step)
+        masks = self._latent_masks(denoised)
         guided = denoised
         if visual is not None and step.visual_strength != 0:
             gradient = self._gradient(visual, prediction, leaf, moment, step)
-            guided = guided - self._masked_visual(gradient, visual, moment, prediction, step)
+            change = self._visual_steps(gradient, masks, visual, moment, prediction, step)
+            guided = _changed_inside(masks, guided, -change)
             if visual.measure_effect:
                 self._measure(guided, visual, step)
-        elif visual is not None and self.visual is not None and self.visual.w == 0:
+        elif visual is not None and visual.w == 0:
             _note(step, "w is 0")
         if prediction.lora_difference is not None and step.lora_strength != 0:
-            guided = guided + self._masked_textual(prediction.lora_difference.detach(), step)
+            guided = _changed_inside(masks, guided, _textual_steps(prediction.lora_difference, masks, step))
         return guided if any(record.guided for record in step.images) else denoised
-
-    def _visual_turn(self, moment: Moment) -> VisualSettings | None:
-        """Visual guidance where this step is one of its own."""
-        if self.visual is None or not self.visual.schedule.window.contains(moment.timestep):
-            return None
-        self._visual_steps += 1
-        return self.visual if (self._visual_steps - 1) % self.visual.schedule.every == 0 else None
-
-    def _textual_turn(self, moment: Moment) -> TextualSettings | None:
-        if self.textual is None or not self.textual.schedule.window.contains(moment.timestep):
-            return None
-        self._textual_steps += 1
-        return self.textual if (self._textual_steps - 1) % self.textual.schedule.every == 0 else None
 
     def _predict(self, predict: Predict, x: Tensor, with_lora: bool, exact: bool) -> tuple[Tensor, Prediction]:
         """The prediction and what it was made of, with the way back to it where guidance is exact."""
@@ -121,21 +113,27 @@ class GuidedPrediction:
         if visual.mode == "fast" or not gradient.any():
             return gradient
         with _timed(self._seconds, "backward", leaf):
-            finite = torch.where(gradient.isfinite().all(dim=(1, 2, 3), keepdim=True), gradient, 0.0)
-            (through,) = torch.autograd.grad(prediction.denoised, leaf, finite.to(prediction.denoised))
+            through = _through_denoiser(gradient, prediction.denoised, leaf)
         # In the coordinates x / signal every model is variance-exploding, and sigma^2 means what it says.
-        return torch.where(gradient.isfinite(), through.float() * moment.signal, gradient)
+        return through * moment.signal
 
-    def _masked_visual(
-        self, gradient: Tensor, visual: VisualSettings, moment: Moment, prediction: Prediction, step: StepRecord
+    def _visual_steps(
+        self,
+        gradient: Tensor,
+        masks: Tensor,
+        visual: VisualSettings,
+        moment: Moment,
+        prediction: Prediction,
+        step: StepRecord,
     ) -> Tensor:
+        """What to take off the estimates; nothing off those that have a note."""
         cfg = prediction.cfg_difference
         steps = [
             torch.zeros_like(gradient[image])
             if record.note
             else visual_step(
                 gradient[image],
-                self._latent_mask(image, gradient),
+                masks[image, 0].to(gradient),
                 visual,
                 moment,
                 None if cfg is None else cfg[image].detach(),
@@ -143,15 +141,7 @@ class GuidedPrediction:
             )
             for image, record in enumerate(step.images)
         ]
-        return torch.stack(steps).to(prediction.denoised)
-
-    def _masked_textual(self, difference: Tensor, step: StepRecord) -> Tensor:
-        return torch.stack(
-            [
-                textual_step(difference[image], self._latent_mask(image, difference), step.lora_strength, record)
-                for image, record in enumerate(step.images)
-            ]
-        )
+        return torch.stack(steps)
 
     def _measure(self, guided: Tensor, visual: VisualSettings, step: StepRecord) -> None:
         assert self.critic_loss is not None
@@ -161,8 +151,49 @@ class GuidedPrediction:
         for record, loss in zip(step.images, losses, strict=True):
             record.loss_after = loss
 
-    def _latent_mask(self, image: int, like: Tensor) -> Tensor:
-        return self.follower.mask.latent(image, *like.shape[-2:]).to(like)
+    def _latent_masks(self, latents: Tensor) -> Tensor:
+        """The mask of each image at the size of latents, `[B, 1, h, w]`, float32, on their device."""
+        masks = [self.follower.mask.latent(image, *latents.shape[-2:]) for image in range(len(latents))]
+        return torch.stack(masks)[:, None].to(latents.device)
+
+
+def _in_turn(settings: Settings | None, moment: Moment, timesteps: list[float]) -> Settings | None:
+    """The settings where a step is theirs: in their window, and one of each n there; a repeated step counts once.
+
+    `timesteps`: those in the window so far; this one joins them.
+    """
+    if settings is None or not settings.schedule.window.contains(moment.timestep):
+        return None
+    if moment.timestep not in timesteps[-1:]:
+        timesteps.append(moment.timestep)
+    return settings if (len(timesteps) - 1) % settings.schedule.every == 0 else None
+
+
+def _through_denoiser(gradient: Tensor, denoised: Tensor, x: Tensor) -> Tensor:
+    """The gradient to the estimate `[B, C, h, w]`, taken back to `x`; as it is for an image where it is not finite."""
+    with torch.inference_mode(False):
+        finite = gradient.isfinite().all(dim=(1, 2, 3), keepdim=True)
+        size = gradient.abs().amax(dim=(1, 2, 3), keepdim=True)
+        # At its own size it would vanish in a model of half precision.
+        size = torch.where(finite & (size > 0), size, 1.0)
+        outward = torch.where(finite, gradient / size, 0.0)
+        (through,) = torch.autograd.grad(denoised, x, outward.to(denoised))
+        return torch.where(finite, through.to(gradient) * size, gradient)
+
+
+def _textual_steps(difference: Tensor, masks: Tensor, step: StepRecord) -> Tensor:
+    """What to add to the estimates."""
+    difference = difference.detach().to(torch.promote_types(difference.dtype, torch.float32))
+    steps = [
+        textual_step(difference[image], masks[image, 0].to(difference), step.lora_strength, record)
+        for image, record in enumerate(step.images)
+    ]
+    return torch.stack(steps)
+
+
+def _changed_inside(masks: Tensor, estimates: Tensor, change: Tensor) -> Tensor:
+    """Estimates with a change where their masks are above 0."""
+    return torch.where(masks > 0, (estimates + change).to(estimates), estimates)
 
 
 def _note(step: StepRecord, note: str) -> None:

@@ -1,4 +1,6 @@
-"""A picture of a trace: how the mask grew and what the critic said, step by step."""
+"""A picture of a trace: how the mask grew, what the critic said and how strong guidance was, step by step."""
+
+from collections.abc import Callable
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,48 +10,101 @@ from matplotlib.figure import Figure
 from .trace import ImageRecord, Trace
 
 DOTS_PER_INCH = 100
+MOST_IN_LEGEND = 8
+DARK, GREY = "#333333", "#888888"
 
 
 def plot_trace(trace: Trace, width: int = 900, height: int = 600) -> np.ndarray:
-    """Draw mask area and critic's loss over the timesteps, a line for each image of the batch.
+    """Draw what there is over the timesteps, a colour for each image of the batch.
 
-    Returns uint8 RGB `[height, width, 3]`.
+    Mask area; the critic's loss, dashed after the step where that was measured; with textual guidance the strengths
+    and the norm of the hand LoRA's difference. Returns uint8 RGB `[height, width, 3]`.
     """
     figure = Figure(figsize=(width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    area, loss = figure.subplots(2, 1, sharex=True)
-    images = len(trace.steps[0].images) if trace.steps else 0
-    for image in range(images):
-        records = [step.images[image] for step in trace.steps]
-        timesteps = [step.timestep for step in trace.steps]
-        _plot_area(area, timesteps, records, f"image {image + 1}")
-        _plot_loss(loss, timesteps, records)
-    _label(area, "mask area\n(% of the picture)")
-    _label(loss, "critic's loss\n(lower: more like a hand)")
-    loss.set_xlabel("timestep (noisy to clean)")
-    figure.suptitle(_title(trace))
-    if images:
-        loss.invert_xaxis()
-    if 1 < images <= 8:
-        area.legend()
+    panels = _panels(trace)
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, panel in zip(axes, panels, strict=True):
+        panel(axis, trace)
+        axis.grid(alpha=0.25)
+        axis.spines["top"].set_visible(False)
+    axes[-1].set_xlabel("timestep (noisy to clean)")
+    figure.suptitle(_title(trace), fontsize=12)
+    if trace.steps:
+        axes[-1].invert_xaxis()
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _plot_area(axes: Axes, timesteps: list[float], records: list[ImageRecord], label: str) -> None:
-    axes.plot(timesteps, [100 * record.mask_area for record in records], marker="o", label=label)
+Panel = Callable[[Axes, Trace], None]
+
+
+def _panels(trace: Trace) -> list[Panel]:
+    """The critic's panel is left out only where the hand LoRA guided alone."""
+    textual = any(step.lora_strength for step in trace.steps)
+    judged = any(image.loss is not None for step in trace.steps for image in step.images)
+    panels: list[Panel] = [_plot_area]
+    if judged or not textual:
+        panels.append(_plot_loss)
+    if textual:
+        panels.append(_plot_strengths)
+    return panels
+
+
+def _plot_area(axes: Axes, trace: Trace) -> None:
+    images = len(trace.steps[0].images) if trace.steps else 0
+    for image in range(images):
+        values = _values(trace, image, lambda record: 100 * record.mask_area)
+        axes.plot(_timesteps(trace), values, color=f"C{image}", marker="o", markersize=4, label=f"image {image + 1}")
+    axes.set_ylabel("mask area\n(% of the picture)")
     axes.set_ylim(bottom=0)
+    if 1 < images <= MOST_IN_LEGEND:
+        axes.legend(frameon=False, ncols=2)
 
 
-def _plot_loss(axes: Axes, timesteps: list[float], records: list[ImageRecord]) -> None:
-    values = [np.nan if record.loss is None else record.loss for record in records]
-    axes.plot(timesteps, values, marker="o")
-
-
-def _label(axes: Axes, label: str) -> None:
-    axes.set_ylabel(label)
-    axes.grid(alpha=0.3)
+def _plot_loss(axes: Axes, trace: Trace) -> None:
+    measured = False
+    for image in range(len(trace.steps[0].images) if trace.steps else 0):
+        before = _values(trace, image, lambda record: record.loss)
+        after = _values(trace, image, lambda record: record.loss_after)
+        axes.plot(_timesteps(trace), before, color=f"C{image}", marker="o", markersize=4)
+        if not np.isnan(after).all():
+            measured = True
+            axes.plot(_timesteps(trace), after, color=f"C{image}", linestyle="--", marker="v", markersize=4)
+    if measured:
+        axes.plot([], [], color=GREY, marker="o", markersize=4, label="before the step")
+        axes.plot([], [], color=GREY, linestyle="--", marker="v", markersize=4, label="after it")
+        axes.legend(frameon=False)
+    axes.set_ylabel("critic's loss\n(lower: more like a hand)")
     axes.ticklabel_format(axis="y", useOffset=False)
+
+
+def _plot_strengths(axes: Axes, trace: Trace) -> None:
+    """Strengths on the left, the difference's norm for each image on the right."""
+    visual = [step.visual_strength for step in trace.steps]
+    if any(visual):
+        axes.plot(_timesteps(trace), visual, color=GREY, linestyle=":", marker="s", markersize=4, label="w")
+    textual = [step.lora_strength for step in trace.steps]
+    axes.plot(_timesteps(trace), textual, color=DARK, linestyle=":", marker="D", markersize=4, label="v")
+    axes.set_ylabel("strength")
+    norms = axes.twinx()
+    for image in range(len(trace.steps[0].images)):
+        values = _values(trace, image, lambda record: record.difference_rms)
+        norms.plot(_timesteps(trace), values, color=f"C{image}", marker="o", markersize=4)
+    norms.set_ylabel("LoRA's difference\n(rms in the mask)")
+    norms.spines["top"].set_visible(False)
+    norms.set_ylim(bottom=0)
+    axes.plot([], [], color="C0", marker="o", markersize=4, label="difference")
+    axes.legend(frameon=False, ncols=3)
+
+
+def _timesteps(trace: Trace) -> list[float]:
+    return [step.timestep for step in trace.steps]
+
+
+def _values(trace: Trace, image: int, value: Callable[[ImageRecord], float | None]) -> np.ndarray:
+    """A number of one image at each step, NaN where there is none."""
+    return np.array([value(step.images[image]) for step in trace.steps], dtype=float)
 
 
 def _title(trace: Trace) -> str:

@@ -4,8 +4,9 @@ denoised += M * v * (prediction with the hand LoRA - prediction without it)
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from .normalisation import masked_rms
@@ -21,11 +22,16 @@ class TextualSettings:
 
     `v`: strength. `applies_to`: the difference is that of the conditional prediction alone, or that of the whole
     prediction after classifier-free guidance, both of its parts with the LoRA.
+    Raises ValueError for what else it might apply to.
     """
 
     v: float
     schedule: Schedule = field(default_factory=lambda: Schedule(curve="constant"))
     applies_to: AppliesTo = "cond"
+
+    def __post_init__(self) -> None:
+        if self.applies_to not in get_args(AppliesTo):
+            raise ValueError(f"applies_to is {self.applies_to!r}, expected one of {', '.join(get_args(AppliesTo))}.")
 
     def strength(self, moment: Moment) -> float:
         """What the difference is multiplied with at a step in the window."""
@@ -41,5 +47,8 @@ def textual_step(difference: Tensor, mask: Tensor, strength: float, record: Imag
         strength: v times its schedule.
         record: of this image.
     """
-    record.difference_rms = masked_rms(difference.float(), mask)
+    if not torch.isfinite(difference).all():
+        record.note = record.note or "the hand LoRA's difference is not finite"
+        return torch.zeros_like(difference)
+    record.difference_rms = masked_rms(difference, mask)
     return strength * mask * difference

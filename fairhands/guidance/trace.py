@@ -1,8 +1,10 @@
 """What guidance did at each step, as numbers that can be read, plotted and saved."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 
@@ -15,9 +17,9 @@ class ImageRecord:
 
     `hands`: what the detector found; `left_out`: hands not masked because the mask would be too large; `fallback`:
     what gave the mask where nothing was found. `loss`: the critic's before the step, `loss_after` after it, where that
-    was measured; `gradient_rms` over the mask, `step_rms` of what visual guidance changed there; None where the critic
-    was not asked. `difference_rms`: of the prediction with the hand LoRA to the one without, over the mask; None
-    without. `note`: why visual guidance left the image alone.
+    was measured; `gradient_rms` over the mask, `step_rms` of the visual step made of it (the gradient normalised, times
+    strength and schedule); None where the critic was not asked. `difference_rms`: of the prediction with the hand LoRA
+    to the one without, over the mask; None without. `note`: why guidance left the image alone.
     """
 
     hands: list[dict[str, object]] = field(default_factory=list)
@@ -64,8 +66,17 @@ class Trace:
     mask: torch.Tensor | None = None
 
     def to_json(self) -> str:
-        """Every number of the trace as JSON."""
-        return json.dumps({"settings": self.settings, "steps": [asdict(step) for step in self.steps]})
+        """Every number of the trace as JSON, which knows no NaN or infinity: they become null."""
+        numbers = {"settings": self.settings, "steps": [asdict(step) for step in self.steps]}
+        return json.dumps(_finite(numbers), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def describe_hands(hands: Sequence[Hand]) -> list[dict[str, object]]:

@@ -6,9 +6,9 @@ MGHanD (arXiv 2503.08133) lowers the discriminator's loss l on the estimated cle
     fast:   denoised -= M * w * s(sigma) * dl/ddenoised   the denoiser's Jacobian left out (arXiv 2311.16424)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ class VisualSettings:
 
     `w`: strength. `weigh_by_score`: each hand's loss counts as much as the detector is sure of it, else all alike.
     `measure_effect`: ask the critic again after the step, for the trace alone; it costs another decoding.
+    Raises ValueError for an unknown mode or normalisation.
     """
 
     w: float
@@ -40,6 +41,11 @@ class VisualSettings:
     normalisation: Normalisation = "unit"
     weigh_by_score: bool = False
     measure_effect: bool = False
+
+    def __post_init__(self) -> None:
+        for name, known in (("mode", get_args(Mode)), ("normalisation", get_args(Normalisation))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}.")
 
     def strength(self, moment: Moment) -> float:
         """What a normalised gradient is multiplied with at a step in the window."""
@@ -61,12 +67,12 @@ class CriticLoss:
             regions: for each image, the places that the critic judges.
 
         Returns:
-            float32 `[B, C, h, w]`, zero for images without a region; the losses, each a mean over its regions that
-            weighs them, None without a region.
+            `[B, C, h, w]`, float32 (float64 where the estimates are), zero for images without a region; the losses,
+            each a mean over its regions that weighs them, None without a region.
         """
         losses: list[float | None] = [0.0 if some else None for some in regions]
         with torch.inference_mode(False), torch.enable_grad():
-            leaf = estimates.detach().clone().float().requires_grad_()
+            leaf = _in_full_precision(estimates.detach().clone()).requires_grad_()
             gradient = torch.zeros_like(leaf, requires_grad=False)
             for images, shares in self._batches(leaf, regions):
                 (part,) = torch.autograd.grad(shares.sum(), leaf)
@@ -79,28 +85,47 @@ class CriticLoss:
     def losses(self, estimates: Tensor, regions: Sequence[Sequence[Region]]) -> list[float | None]:
         """The losses alone."""
         losses: list[float | None] = [0.0 if some else None for some in regions]
-        for images, shares in self._batches(estimates.float(), regions):
+        for images, shares in self._batches(_in_full_precision(estimates), regions):
             for image, share in zip(images, shares.tolist(), strict=True):
                 losses[image] = (losses[image] or 0.0) + share
         return losses
 
-    def _batches(self, latents: Tensor, regions: Sequence[Sequence[Region]]):
-        """For each batch of windows: the images that they belong to, and their shares of those images' losses."""
-        height, width = latents.shape[-2:]
-        places = [(image, region) for image, some in enumerate(regions) for region in some]
-        margin, scale = self.critic.config.margin, self.decoder.scale
-        windows = [window_around(region.box, margin, scale, height, width) for _, region in places]
+    def _batches(self, latents: Tensor, regions: Sequence[Sequence[Region]]) -> Iterator[tuple[list[int], Tensor]]:
+        """For each batch of windows: the images of the regions in them, and these regions' shares of their losses."""
+        views = self._views(regions, *latents.shape[-2:])
         totals = [sum(region.weight for region in some) for some in regions]
-        for group in batches(windows, WINDOWS_AT_ONCE):
-            chosen = [(*places[number], windows[number]) for number in group]
-            pictures = self.decoder(torch.stack([_cut(latents[image], window) for image, _, window in chosen]))
+        places = list(views)
+        for group in batches([window for _, window in places], WINDOWS_AT_ONCE):
+            chosen = [places[number] for number in group]
+            pictures = self.decoder(torch.stack([_cut(latents[image], window) for image, window in chosen]))
             crops = [
-                square_crops(picture, [window.shifted(region.box, scale)], self.critic.input_size, margin)
-                for picture, (_, region, window) in zip(pictures, chosen, strict=True)
+                self._crops(picture, window, views[image, window])
+                for picture, (image, window) in zip(pictures, chosen, strict=True)
             ]
             losses = self.critic.loss(self.critic(torch.cat(crops)))
-            weights = [region.weight / totals[image] for image, region, _ in chosen]
-            yield [image for image, _, _ in chosen], losses * losses.new_tensor(weights)
+            judged = [(image, region.weight) for image, window in chosen for region in views[image, window]]
+            weights = [weight / totals[image] for image, weight in judged]
+            yield [image for image, _ in judged], losses * losses.new_tensor(weights)
+
+    def _views(
+        self, regions: Sequence[Sequence[Region]], height: int, width: int
+    ) -> dict[tuple[int, LatentWindow], list[Region]]:
+        """The windows to decode, each with its image and all of that image's regions that it is for."""
+        views: dict[tuple[int, LatentWindow], list[Region]] = {}
+        for image, some in enumerate(regions):
+            for region in some:
+                window = window_around(region.box, self.critic.config.margin, self.decoder.scale, height, width)
+                views.setdefault((image, window), []).append(region)
+        return views
+
+    def _crops(self, picture: Tensor, window: LatentWindow, regions: Sequence[Region]) -> Tensor:
+        """The critic's crops `[N, 3, S, S]` of regions in the picture of a window."""
+        boxes = [window.shifted(region.box, self.decoder.scale) for region in regions]
+        return square_crops(picture, boxes, self.critic.input_size, self.critic.config.margin)
+
+
+def _in_full_precision(latents: Tensor) -> Tensor:
+    return latents.to(torch.promote_types(latents.dtype, torch.float32))
 
 
 def _cut(latent: Tensor, window: LatentWindow) -> Tensor:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..hands.crops import square_around
 from ..hands.hand import Box
 
-CONTEXT = 4  # latent cells around a crop that the decoder sees, because its convolutions look beyond it
+CONTEXT = 4  # whole latent cells around a crop that the decoder sees, because its convolutions look beyond it
 STEP = 4  # sides are rounded up to it, so that windows of several hands can share a batch
 WHOLE = 24 * 24  # latents of up to so many cells are decoded whole
 
@@ -41,19 +42,18 @@ def window_around(box: Box, margin: float, scale: int, height: int, width: int) 
     """
     if height * width <= WHOLE:
         return LatentWindow(0, 0, width, height)
-    x, y, box_width, box_height = box
-    cells = max(box_width, box_height) * (1 + 2 * margin) / scale + 2 * CONTEXT
+    left, top, crop = square_around(box, margin, height * scale, width * scale)
+    # A crop that begins within a cell can reach into one more.
+    cells = math.ceil(crop / scale) + 1 + 2 * CONTEXT
     side = STEP * math.ceil(cells / STEP)
     return LatentWindow(
-        _start((x + box_width / 2) / scale, side, width),
-        _start((y + box_height / 2) / scale, side, height),
-        min(side, width),
-        min(side, height),
+        _start(left // scale, side, width), _start(top // scale, side, height), min(side, width), min(side, height)
     )
 
 
-def _start(centre: float, side: int, length: int) -> int:
-    return min(max(round(centre - side / 2), 0), max(length - side, 0))
+def _start(first: int, side: int, length: int) -> int:
+    """Where a window of a crop that begins in cell `first` begins: inside of 0..length, as far as it fits."""
+    return min(max(first - CONTEXT, 0), max(length - side, 0))
 
 
 def batches(windows: Sequence[LatentWindow], most: int) -> list[list[int]]:

@@ -18,7 +18,7 @@ WITH_CONTROL_NET = ("sd15", "sdxl")
 SIDE = 128
 
 
-def sample(
+def sampled(
     graph: GraphBuilder,
     family: str,
     patch: Patch = lambda graph, parts: parts,
@@ -27,22 +27,37 @@ def sample(
     pictures: tuple[str, ...] = (),
     noise_mask: Link | None = None,
     model_seed: int = 0,
+    dtype: str = "float32",
     **changes: Any,
-) -> str:
-    """Add a run to the graph: 2 steps from noise, or `changes` of that; the name of its saved latent.
+) -> tuple[Link, Parts]:
+    """Add a run to the graph: 2 steps from noise, or `changes` of that; its latent, and what it was sampled with.
 
     It starts at the pictures (of the input folder), or at an empty batch of two of 128 px.
     """
-    parts = patch(graph, model_parts(graph, family, model_seed))
+    parts = patch(graph, model_parts(graph, family, model_seed, dtype))
     latent = graph.encode(parts, graph.batch(*pictures)) if pictures else empty_latent(graph, family)
     if noise_mask is not None:
         latent = [graph.add("SetLatentNoiseMask", samples=latent, mask=noise_mask), 0]
-    return graph.save(sampler(graph, parts, latent, **({"steps": 2, "denoise": 1.0} | changes)))
+    return sampler(graph, parts, latent, **({"steps": 2, "denoise": 1.0} | changes)), parts
 
 
-def model_parts(graph: GraphBuilder, family: str, seed: int = 0) -> Parts:
-    """Model, VAE, two prompts and the ControlNet (of those in WITH_CONTROL_NET) of the family."""
-    node = graph.add("ProbeModel", family=family, seed=seed)
+def sample(graph: GraphBuilder, family: str, *patch: Patch, **settings: Any) -> str:
+    """The name of the latent that `sampled` gives, saved."""
+    return graph.save(sampled(graph, family, *patch, **settings)[0])
+
+
+class Traced:
+    """A run of a model that guidance nodes patched: names of its saved latent and mask, and the trace's node."""
+
+    def __init__(self, graph: GraphBuilder, family: str, *patch: Patch, **settings: Any):
+        latent, parts = sampled(graph, family, *patch, **settings)
+        self.latent = graph.save(latent)
+        self.trace, self.mask = graph.plot(parts["trace"], latent)
+
+
+def model_parts(graph: GraphBuilder, family: str, seed: int = 0, dtype: str = "float32") -> Parts:
+    """Model with weights of a dtype, VAE, two prompts and the ControlNet (of those in WITH_CONTROL_NET)."""
+    node = graph.add("ProbeModel", family=family, seed=seed, dtype=dtype)
     names = ("model", "vae", "positive", "negative", "control_net")
     return {name: [node, slot] for slot, name in enumerate(names)}
 
@@ -111,3 +126,44 @@ def with_control_net(picture: str, strength: float = 1.0) -> Patch:
 def model_patch(class_type: str, **inputs: Any) -> Patch:
     """A node that takes a MODEL as `model` and gives the patched one first."""
     return lambda graph, parts: parts | {"model": [graph.add(class_type, model=parts["model"], **inputs), 0]}
+
+
+def visual_guidance(critic: str, **changes: Any) -> Patch:
+    """Hand Visual Guidance; its trace is among the parts."""
+
+    def patch(graph: GraphBuilder, parts: Parts) -> Parts:
+        node = graph.guide_visually(parts, critic, **changes)
+        return parts | {"model": [node, 0], "trace": [node, 1]}
+
+    return patch
+
+
+def lora_guidance(lora_name: str, **changes: Any) -> Patch:
+    """Hand LoRA Guidance; its trace is among the parts."""
+
+    def patch(graph: GraphBuilder, parts: Parts) -> Parts:
+        node = graph.guide_by_lora(parts, lora_name, **changes)
+        return parts | {"model": [node, 0], "trace": [node, 1]}
+
+    return patch
+
+
+def hand_mask(**changes: Any) -> Patch:
+    """Hand Mask While Sampling; its trace is among the parts."""
+
+    def patch(graph: GraphBuilder, parts: Parts) -> Parts:
+        node = graph.mask_while_sampling(parts, **changes)
+        return parts | {"model": [node, 0], "trace": [node, 1]}
+
+    return patch
+
+
+def in_order(*patches: Patch) -> Patch:
+    """Several patches, the first one next to the model."""
+
+    def patch(graph: GraphBuilder, parts: Parts) -> Parts:
+        for one in patches:
+            parts = one(graph, parts)
+        return parts
+
+    return patch

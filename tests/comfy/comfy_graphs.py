@@ -1,6 +1,7 @@
 """Build graphs for the server node by node, and read exact values out of their runs."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ class GraphBuilder:
             joined = [self.add("ImageBatch", image1=joined, image2=image), 0]
         return joined
 
+    def mask(self, side: int, top: int, left: int, bottom: int, right: int, batch: int = 0) -> Link:
+        """A MASK with a filled rectangle."""
+        node = self.add(
+            "ProbeMask", batch=batch, height=side, width=side, top=top, left=left, bottom=bottom, right=right
+        )
+        return [node, 0]
+
     def find_hands(self, image: Link, **changes: Any) -> str:
         inputs = {
             "threshold": 0.3,
@@ -90,6 +98,64 @@ class GraphBuilder:
         return self.add(
             "FairHandsHandGuidedKSampler", latent_image=latent, discriminator=discriminator, **(inputs | changes)
         )
+
+    def guide_visually(self, parts: dict[str, Link], critic: str, **changes: Any) -> str:
+        """Hand Visual Guidance of the parts' model, on a discriminator's file."""
+        inputs: dict[str, Any] = {
+            **{key: parts[key] for key in ("model", "vae")},
+            "discriminator": [self.add("FairHandsLoadHandDiscriminator", discriminator=critic), 0],
+            "w": 2.0,
+            "mode": "fast",
+            "normalisation": "unit",
+            "recurrence": 1,
+            "weigh_by_score": False,
+            "measure_effect": False,
+        }
+        return self.add("FairHandsHandVisualGuidance", **(inputs | _window("noise") | _looking() | changes))
+
+    def guide_by_lora(self, parts: dict[str, Link], lora_name: str, **changes: Any) -> str:
+        """Hand LoRA Guidance of the parts' model; without their VAE where `vae` is None."""
+        inputs: dict[str, Any] = {key: parts[key] for key in ("model", "vae")}
+        inputs |= {"lora_name": lora_name, "v": 1.0, "applies_to": "cond"}
+        inputs |= _window("constant") | _looking() | changes
+        return self.add(
+            "FairHandsHandLoraGuidance", **{key: value for key, value in inputs.items() if value is not None}
+        )
+
+    def mask_while_sampling(self, parts: dict[str, Link], **changes: Any) -> str:
+        """Hand Mask While Sampling of the parts' model."""
+        inputs: dict[str, Any] = {
+            **{key: parts[key] for key in ("model", "vae")},
+            "max_hands": 4,
+            "tiles": 1,
+            "look_every": 1,
+            "shape": "hull",
+            "padding": 0.15,
+            "feather": 0,
+            "largest": 1.0,
+            "remember": 0,
+            "fallbacks": "",
+        }
+        return self.add("FairHandsHandMaskWhileSampling", **(inputs | _looking() | changes))
+
+    def plot(self, trace: Link, after: Link) -> tuple[str, str]:
+        """The trace that a run leaves whose latent is `after`: the node that `told` reads, and its saved mask."""
+        node = self.add("FairHandsGuidanceTracePlot", trace=trace, after=after, width=600, height=400)
+        return self.add("PreviewAny", source=[node, 1]), self.save([node, 2])
+
+
+def told(run: Run, node: str) -> dict[str, Any]:
+    """The JSON that a PreviewAny node shows."""
+    return json.loads(run.outputs[node]["text"][0])
+
+
+def _window(curve: str) -> dict[str, Any]:
+    ends = {"first_timestep": 650.0, "last_timestep": 150.0, "window_in": "timesteps"}
+    return ends | {"schedule": curve, "every": 1}
+
+
+def _looking() -> dict[str, Any]:
+    return {"decoder": "auto", "detection_threshold": 0.3, "download_missing": False}
 
 
 def _sampling() -> dict[str, Any]:

@@ -49,8 +49,24 @@ def test_a_measurement_leaves_figures_plot_and_pictures_of_each_setting(tmp_path
 def test_an_unknown_setting_is_named_with_the_known_ones(tmp_path: Path) -> None:
     done = run("--settings", "visual,magic", "--out", str(tmp_path))
     assert done.returncode == 1
-    assert "settings: expected some of unguided, visual, visual_no_mask, found 'magic'" in done.stderr
+    assert "settings: expected some of unguided, visual, visual_exact, " in done.stderr
+    assert "found 'magic'" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_textual_guidance_needs_a_lora(tmp_path: Path) -> None:
+    done = run("--settings", "both", "--out", str(tmp_path))
+    assert done.returncode == 1
+    assert "lora: expected a file in models/loras for textual, both, both_no_mask, found none" in done.stderr
+
+
+def test_without_a_mask_the_background_changes_more_than_with_it(tmp_path: Path) -> None:
+    small = ("--n", "4", "--batch", "4", "--steps", "6", "--reference", "40", "--workers", "0")
+    done = run(*small, "--settings", "visual_no_mask", "--w", "4", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    settings = json.loads((tmp_path / "benchmark.json").read_text())["settings"]
+    assert list(settings) == ["unguided", "visual", "visual_no_mask"]
+    assert settings["visual_no_mask"]["background_psnr"] < settings["visual"]["background_psnr"]
 
 
 def test_a_judge_that_is_not_there_is_named(tmp_path: Path) -> None:

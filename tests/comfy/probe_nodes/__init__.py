@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from comfy_api.latest import ComfyExtension, io
 
-from . import lora_probe, model_probe, words_probe
+from . import lora_probe, memory_probe, model_probe, words_probe
 
 PoseKeypoint = io.Custom("POSE_KEYPOINT")
 
@@ -71,7 +71,8 @@ class ProbeSave(io.ComfyNode):
 
 class ProbeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbePose, ProbeMask, ProbeSave, *model_probe.NODES, *lora_probe.NODES, *words_probe.NODES]
+        probes = (model_probe, lora_probe, words_probe, memory_probe)
+        return [ProbePose, ProbeMask, ProbeSave, *(node for probe in probes for node in probe.NODES)]
 
 
 async def comfy_entrypoint() -> ProbeExtension:

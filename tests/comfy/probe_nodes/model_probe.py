@@ -120,7 +120,11 @@ class ProbeModel(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ProbeModel",
-            inputs=[io.Combo.Input("family", options=list(FAMILIES)), io.Int.Input("seed", default=0, min=0)],
+            inputs=[
+                io.Combo.Input("family", options=list(FAMILIES)),
+                io.Int.Input("seed", default=0, min=0),
+                io.String.Input("dtype", default="float32", optional=True),
+            ],
             outputs=[
                 io.Model.Output("MODEL"),
                 io.Vae.Output("VAE"),
@@ -131,18 +135,22 @@ class ProbeModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, family: str, seed: int) -> io.NodeOutput:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def execute(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, family: str, seed: int, dtype: str = "float32"
+    ) -> io.NodeOutput:
         chosen, generator = FAMILIES[family], torch.Generator().manual_seed(seed)
-        model = diffusion_model(chosen, generator)
+        model = diffusion_model(chosen, generator, getattr(torch, dtype))
         positive, negative = conditioning(chosen, generator), conditioning(chosen, generator)
         control = control_net(chosen, generator) if chosen.has_control_net else None
         return io.NodeOutput(model, autoencoder(model.model.latent_format), positive, negative, control)
 
 
-def diffusion_model(family: Family, generator: torch.Generator) -> comfy.model_patcher.ModelPatcher:
-    """The family's model as ComfyUI's loaders make it, in float32."""
+def diffusion_model(
+    family: Family, generator: torch.Generator, dtype: torch.dtype = torch.float32
+) -> comfy.model_patcher.ModelPatcher:
+    """The family's model as ComfyUI's loaders make it, computing in float32 whatever its weights are stored in."""
     config = family.config(family.network)
-    config.set_inference_dtype(torch.float32, None)
+    config.set_inference_dtype(dtype, None if dtype == torch.float32 else torch.float32)
     model = config.get_model({}, "", device=comfy.model_management.unet_offload_device())
     weights = random_weights(model.diffusion_model, generator)
     weights[family.last_layer] *= PREDICTION_SIZE
