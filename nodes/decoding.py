@@ -1,6 +1,7 @@
 """Decoders for guidance: the VAE that the artist connected, or TAESD from ComfyUI's models/vae_approx."""
 
 import logging
+import os
 from typing import Any
 
 import comfy.model_management
@@ -43,6 +44,12 @@ def decoder_for(
             "the file there (TAESD, from https://github.com/madebyollin/taesd), or choose vae."
         )
     return Decoder(_vae_decode(model, vae), scale, "vae"), vae.patcher
+
+
+def decoder_files() -> str:
+    """A fingerprint of the tiny decoders' files: a node that chose among them runs again once they change."""
+    files = [folder_paths.get_full_path("vae_approx", name) for name in folder_paths.get_filename_list("vae_approx")]
+    return ", ".join(f"{file} {os.path.getmtime(file)}" for file in files if file is not None)
 
 
 def _vae_decode(model: comfy.model_patcher.ModelPatcher, vae: comfy.sd.VAE):

@@ -1,5 +1,7 @@
 """Inputs that the guidance nodes share, and what they stand for."""
 
+from dataclasses import replace
+
 import comfy.model_patcher
 import comfy.sd
 import torch
@@ -14,6 +16,7 @@ from .guidance_plan import PERCENT, TIMESTEPS, MaskPart, Plan, plan_of
 CURVES = ["noise", "constant", "sigma2", "cosine"]
 NORMALISATIONS = ["unit", "cfg", "clip", "none"]
 MODES = ["fast", "exact"]
+UNITS = [TIMESTEPS, PERCENT]
 
 
 def strength_input(name: str, tooltip: str, default: float = 1.0) -> io.Float.Input:
@@ -45,7 +48,7 @@ def window_inputs(what: str, unit: bool = True) -> list[io.Input]:
         return ends
     choice = io.Combo.Input(
         "window_in",
-        options=[TIMESTEPS, PERCENT],
+        options=UNITS,
         default=TIMESTEPS,
         tooltip="What first and last count: training timesteps (650 to 150), or percent of sampling (20 to 80).",
     )
@@ -95,10 +98,13 @@ def patched_outputs() -> list[io.Output]:
     ]
 
 
-def refuse_unknown(**choices: tuple[str, list[str]]) -> bool | str:
-    """True, or a sentence about the first choice that does not exist; ComfyUI does not check those of V3 nodes."""
+def refuse_unknown(**choices: tuple[str | None, list[str]]) -> bool | str:
+    """True, or a sentence about the first choice that does not exist; ComfyUI does not check those of V3 nodes.
+
+    A choice that another node gives is None before anything ran, and not refused.
+    """
     for name, (value, known) in choices.items():
-        if value not in known:
+        if value is not None and value not in known:
             return f"{name} is {value!r}, which this ComfyUI does not have. It has: {', '.join(known)}."
     return True
 
@@ -110,11 +116,24 @@ def mask_part(
     detector: HandDetector,
     start_mask: torch.Tensor | None = None,
 ) -> MaskPart:
-    """How hands are followed with the usual settings, or with those that a Hand Mask While Sampling gave the model."""
-    set_before = plan_of(model).mask
-    if set_before is not None and set_before.chosen:
-        return set_before
-    return MaskPart(*decoder_for(model, vae, decoder), detector, start=start_mask)
+    """How hands are followed with the usual settings, or with those that a Hand Mask While Sampling gave the model.
+
+    A start mask that one node before has stays, where there is no other.
+    """
+    before = plan_of(model).mask
+    if before is not None and before.chosen:
+        return with_start(before, start_mask)
+    return MaskPart(*decoder_for(model, vae, decoder), detector, start=either_start(start_mask, before))
+
+
+def either_start(start_mask: torch.Tensor | None, other: MaskPart | None) -> torch.Tensor | None:
+    """A node's start mask, or the other's where it has none."""
+    return start_mask if start_mask is not None or other is None else other.start
+
+
+def with_start(part: MaskPart, start_mask: torch.Tensor | None) -> MaskPart:
+    """The mask with a start mask where it has none."""
+    return part if part.start is not None else replace(part, start=start_mask)
 
 
 def require_mask(plan: Plan) -> None:

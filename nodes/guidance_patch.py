@@ -19,8 +19,8 @@ from ..fairhands.guidance.guided_prediction import GuidedPrediction, Prediction
 from ..fairhands.guidance.schedule import Moment
 from ..fairhands.guidance.visual import CriticLoss
 from ..fairhands.hands.masks import fit_mask
-from .differentiable import make_differentiable, normal_conditions
-from .guidance_plan import PLAN, MaskPart, Plan, WindowInput, is_flow, moment_timestep, plan_of
+from .differentiable import in_place_operations_allowed, make_conditions_differentiable, make_differentiable
+from .guidance_plan import PLAN, MaskPart, Plan, TextualPart, WindowInput, is_flow, moment_timestep, plan_of
 from .hand_words import cross_attention_modules, word_tokens
 from .lora_branch import PLAIN_CONDS, another_cond, attach_lora_branch
 from .recurrent_sampler import recurrent_sampler
@@ -28,6 +28,11 @@ from .recurrent_sampler import recurrent_sampler
 KEY = "fairhands"
 RUN = "fairhands_run"
 LORA_CONDITIONS = "fairhands_lora"
+# Of a conditioning entry: when and where it acts.
+PLACE = {
+    *("area", "strength", "mask", "mask_strength", "set_area_to_bounds", "default"),
+    *("start_percent", "end_percent", "clip_start_percent", "clip_end_percent"),
+}
 
 
 def guided(model: comfy.model_patcher.ModelPatcher, plan: Plan) -> comfy.model_patcher.ModelPatcher:
@@ -67,28 +72,53 @@ class Run:
         self.without_lora: list[torch.Tensor] | None = None
         self.lora_wanted = False
         self.lora_conditions: list[Any] | None = None
-        self.words: AttentionRecorder | None = None
+        self.positive: list[Any] | None = None
 
 
 def _sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, sampler: Any, *rest: Any, **named: Any):
     """Around a whole sampling run: make its state; the plan's trace fills while it goes on."""
     guider = executor.class_obj
     plan = plan_of(guider.model_patcher)
-    run = new_run(plan, guider.model_patcher, noise)
+    assert plan.mask is not None
     sampling = guider.model_patcher.get_model_object("model_sampling")
-    if plan.textual and plan.textual.conditioning is not None:
-        guider.conds[LORA_CONDITIONS] = comfy.sampler_helpers.convert_cond(plan.textual.conditioning)
-    if plan.visual and plan.visual.settings.w != 0:
-        sampler = recurrent_sampler(
-            sampler, sampling, plan.visual.repeats, lambda sigma: run.guidance.guides(moment_timestep(sampling, sigma))
-        )
-    guider.model_options[RUN] = run
-    with run.words or nullcontext():
+    if plan.textual:
+        _prepare_textual(plan.textual, guider)
+    with _recorder(plan.mask, guider.model_patcher) or nullcontext() as words:
+        run = new_run(plan, guider.model_patcher, noise, words)
+        if plan.visual and plan.visual.settings.w != 0:
+            sampler = recurrent_sampler(
+                sampler,
+                sampling,
+                plan.visual.repeats,
+                lambda sigma: run.guidance.guides(moment_timestep(sampling, sigma)),
+            )
+        guider.model_options[RUN] = run
         return executor(noise, latent_image, sampler, *rest, **named)
 
 
-def new_run(plan: Plan, model: comfy.model_patcher.ModelPatcher, noise: torch.Tensor) -> Run:
-    """The state of a sampling run on latents shaped as `noise`.
+def _prepare_textual(part: TextualPart, guider: Any) -> None:
+    """Give the guider's conditions the LoRA's own prompt.
+
+    Raises:
+        ValueError: a guider that has no difference after guidance to speak of.
+    """
+    if part.settings.applies_to == "both" and not set(guider.conds) <= {"positive", "negative"}:
+        raise ValueError(
+            f"applies_to is both, expected a guider with a positive and a negative prompt, found one with "
+            f"{', '.join(guider.conds)}: choose cond."
+        )
+    if part.conditioning is not None:
+        positive = guider.conds.get("positive") or [{}]
+        # All else that the positive prompt has, such as ControlNets and sizes, stays with it.
+        others = {key: value for key, value in positive[0].items() if key not in PLACE}
+        entries = comfy.sampler_helpers.convert_cond(part.conditioning)
+        guider.conds[LORA_CONDITIONS] = [others | entry for entry in entries]
+
+
+def new_run(
+    plan: Plan, model: comfy.model_patcher.ModelPatcher, noise: torch.Tensor, words: AttentionRecorder | None = None
+) -> Run:
+    """The state of a sampling run on latents shaped as `noise`; `words` records what a fallback of the mask reads.
 
     Raises:
         ValueError: latents that are not of pictures, a start mask for another batch, exchanged windows.
@@ -105,7 +135,6 @@ def new_run(plan: Plan, model: comfy.model_patcher.ModelPatcher, noise: torch.Te
     batch, _, height, width = noise.shape
     start = None if START_MASK in part.fallbacks else part.start
     mask = CumulativeMask(batch, height * decoder.scale, width * decoder.scale, part.style, start, part.growth)
-    words = _recorder(part, model)
     fallbacks = _fallbacks(part, mask, words, (height, width))
     follower = HandFollower(decoder, part.detector, mask, part.every, fallbacks)
     trace = plan.trace
@@ -120,9 +149,7 @@ def new_run(plan: Plan, model: comfy.model_patcher.ModelPatcher, noise: torch.Te
     if plan.textual:
         settings = plan.textual.settings
         guidance.textual = replace(settings, schedule=_resolved(settings.schedule, plan.textual.window, sampling))
-    run = Run(plan, guidance)
-    run.words = words
-    return run
+    return Run(plan, guidance)
 
 
 def _resolved(schedule: Any, window: WindowInput, sampling: Any) -> Any:
@@ -189,13 +216,14 @@ def _prediction(
     def predict(x: torch.Tensor, with_lora: bool) -> Prediction:
         run.cfg_difference = run.with_lora = run.without_lora = None
         run.lora_wanted = with_lora
-        run.lora_conditions = guider.conds.get(LORA_CONDITIONS)
+        run.lora_conditions, run.positive = guider.conds.get(LORA_CONDITIONS), guider.conds.get("positive")
         if not x.requires_grad:
             denoised = executor(x, sigma, model_options, seed)
             return Prediction(denoised, run.cfg_difference, _lora_difference(run, guider))
         make_differentiable(guider.inner_model)
-        normal_conditions(guider.conds)
-        denoised = executor(x, sigma.clone(), model_options, seed)
+        make_conditions_differentiable(guider.conds)
+        with in_place_operations_allowed():
+            denoised = executor(x, sigma.clone(), model_options, seed)
         if not denoised.requires_grad:
             raise ValueError(
                 "mode is exact, which needs a gradient through the model, but this model gives none (its weights are "
@@ -212,7 +240,7 @@ def _keep_cfg_difference(arguments: dict[str, Any]) -> torch.Tensor:
     run: Run | None = arguments["model_options"].get(RUN)
     uncond = arguments["uncond_denoised"]
     if run is not None and arguments["uncond"] is not None and run.cfg_difference is None:
-        run.cfg_difference = arguments["cond_scale"] * (arguments["cond_denoised"] - uncond)
+        run.cfg_difference = arguments["cond_scale"] * (arguments["cond_denoised"] - uncond).detach()
     return arguments["denoised"]
 
 
@@ -225,16 +253,18 @@ def _calculate_conditions(
         return executor(model, conds, x, sigma, model_options)
     run.lora_wanted = False  # other patches predict again within the same step
     assert run.plan.textual is not None
-    again = [run.lora_conditions or conds[0]]
+    # Some guiders put other prompts before the positive one.
+    first = next((index for index, cond in enumerate(conds) if cond is run.positive), 0)
+    again = [run.lora_conditions or conds[first]]
     if run.plan.textual.settings.applies_to == "both":
         again += conds[1:]
     again = [another_cond(cond) for cond in again]
     options = {**model_options, "transformer_options": dict(model_options.get("transformer_options", {}))}
     options["transformer_options"][PLAIN_CONDS] = len(conds)
     out = executor(model, [*conds, *again], x, sigma, options)
-    plain, run.with_lora = out[: len(conds)], out[len(conds) :]
-    run.without_lora = plain
-    return plain
+    run.without_lora = [estimate.detach() for estimate in out[first : len(conds)]]
+    run.with_lora = [estimate.detach() for estimate in out[len(conds) :]]
+    return out[: len(conds)]
 
 
 def _lora_difference(run: Run, guider: Any) -> torch.Tensor | None:

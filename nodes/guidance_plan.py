@@ -1,6 +1,7 @@
 """What a MODEL carries of guidance: each guidance node adds its part, and sampling reads the whole."""
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import comfy.model_patcher
@@ -57,7 +58,16 @@ def moment_timestep(sampling: Any, sigma: float) -> float:
     """The training timestep of a sigma, 0..1000, for flow models 1000 t."""
     if is_flow(sampling):
         return 1000 * sigma
+    if not isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete):
+        sampling = _usual_schedule()  # EDM and other continuous schedules count no timesteps
     return float(sampling.timestep(torch.tensor([max(sigma, 1e-6)]).clamp(max=1e4))[0]) if sigma > 0 else 0.0
+
+
+@cache
+def _usual_schedule() -> comfy.model_sampling.ModelSamplingDiscrete:
+    """The noise schedule of SD1.5 and SDXL."""
+    with torch.inference_mode(False):
+        return comfy.model_sampling.ModelSamplingDiscrete()
 
 
 def is_flow(sampling: Any) -> bool:

@@ -32,14 +32,15 @@ def preview_callback(
         preview: Any = previewer.decode_latent_to_preview_image("JPEG", denoised) if previewer else None
         # Previewers of other packs send their pictures themselves and give none.
         if preview is not None:
-            preview = _outlined(*preview, trace)
+            preview = _outlined(preview, trace)
         bar.update_absolute(step + 1, total, preview)
 
     return callback
 
 
-def _outlined(kind: str, picture: Any, size: int, trace: Trace) -> tuple[str, Any, int]:
+def _outlined(preview: tuple[str, Any, int], trace: Trace) -> tuple[str, Any, int]:
     """A preview with the outline of the mask of the first image, which is the one that ComfyUI shows."""
+    kind, picture, size = preview
     return kind, picture if trace.mask is None else outline(picture, trace.mask[0]), size
 
 

@@ -1,5 +1,6 @@
 """Hand LoRA Guidance: a MODEL that is moved by what a hand LoRA would change, inside the hands' mask."""
 
+import os
 from typing import Any
 
 import comfy.model_patcher
@@ -12,9 +13,11 @@ from comfy_api.latest import io
 from ..fairhands.guidance.schedule import Curve, Schedule
 from ..fairhands.guidance.textual import AppliesTo, TextualSettings
 from .connections import CATEGORY
+from .decoding import CHOICES, decoder_files
 from .detector import download_input, hand_detector, threshold_input
 from .guidance_inputs import (
     CURVES,
+    UNITS,
     decoder_input,
     mask_part,
     patched_outputs,
@@ -24,6 +27,7 @@ from .guidance_inputs import (
     start_mask_input,
     strength_input,
     window_inputs,
+    with_start,
 )
 from .guidance_patch import guided
 from .guidance_plan import TextualPart, WindowInput, changed, plan_of
@@ -90,11 +94,24 @@ class HandLoraGuidance(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, lora_name: str, schedule: str, applies_to: str) -> bool | str:
+    def validate_inputs(
+        cls, lora_name: str | None, schedule: str, applies_to: str, window_in: str, decoder: str
+    ) -> bool | str:
         """Say what is missing before anything runs."""
-        if folder_paths.get_full_path("loras", lora_name) is None:
+        if lora_name is not None and folder_paths.get_full_path("loras", lora_name) is None:
             return f"lora_name is {lora_name!r}, which is not in models/loras/: put the file there and press R."
-        return refuse_unknown(schedule=(schedule, CURVES), applies_to=(applies_to, APPLIES_TO))
+        return refuse_unknown(
+            schedule=(schedule, CURVES),
+            applies_to=(applies_to, APPLIES_TO),
+            window_in=(window_in, UNITS),
+            decoder=(decoder, CHOICES),
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name: str | None, **_: object) -> str:
+        """The files that are read: once they change, the node runs again."""
+        file = None if lora_name is None else folder_paths.get_full_path("loras", lora_name)
+        return decoder_files() if file is None else f"{decoder_files()}, {file} {os.path.getmtime(file)}"
 
     @classmethod
     def execute(
@@ -128,21 +145,23 @@ class HandLoraGuidance(io.ComfyNode):
         settings = TextualSettings(v, Schedule(curve=schedule, every=every), applies_to)
         window = WindowInput(first_timestep, last_timestep, window_in)
         mask = plan_of(model).mask
-        if vae is not None:
-            mask = mask or mask_part(
-                model, vae, decoder, hand_detector(download_missing, detection_threshold), start_mask
-            )
-        part = TextualPart(lora, lora_name, settings, window, _encoded(lora, prompt))
+        if mask is not None:
+            mask = with_start(mask, start_mask)
+        elif vae is not None:
+            mask = mask_part(model, vae, decoder, hand_detector(download_missing, detection_threshold), start_mask)
+        part = TextualPart(lora, lora_name, settings, window, _encoded(lora.clip or clip, prompt))
         plan = changed(model, mask=mask, textual=part)
         require_mask(plan)
         return io.NodeOutput(guided(model, plan), plan.trace, _report(lora, lora_name))
 
 
-def _encoded(lora: HandLora, prompt: str) -> list[Any] | None:
-    """The prompt as the LoRA's text encoder reads it; None where there is nothing to encode, or nothing to do it."""
-    if lora.clip is None or not prompt.strip():
+def _encoded(clip: comfy.sd.CLIP | None, prompt: str) -> list[Any] | None:
+    """The prompt for the prediction with the LoRA; None for the sampler's own."""
+    if not prompt.strip():
         return None
-    return lora.clip.encode_from_tokens_scheduled(lora.clip.tokenize(prompt))
+    if clip is None:
+        raise ValueError("prompt is given, but clip is not connected: connect the model's clip, or empty the prompt.")
+    return clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
 
 
 def _report(lora: HandLora, name: str) -> str:

@@ -9,11 +9,11 @@ from ..fairhands.guidance.cumulative_mask import MaskGrowth
 from ..fairhands.guidance.follow import ATTENTION, FALLBACKS, START_MASK, parse_fallbacks
 from ..fairhands.hands.masks import MaskStyle, Shape
 from .connections import CATEGORY
-from .decoding import decoder_for
+from .decoding import CHOICES, decoder_files, decoder_for
 from .detector import download_input, hand_detector, threshold_input
-from .guidance_inputs import decoder_input, patched_outputs, start_mask_input
+from .guidance_inputs import decoder_input, either_start, patched_outputs, refuse_unknown, start_mask_input
 from .guidance_patch import guided
-from .guidance_plan import MaskPart, changed
+from .guidance_plan import MaskPart, changed, plan_of
 from .hand_words import WITHOUT_CROSS_ATTENTION, cross_attention_modules
 
 SHAPES = ["shape", "hull", "box"]
@@ -90,14 +90,18 @@ class HandMaskWhileSampling(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, shape: str, fallbacks: str) -> bool | str:
+    def validate_inputs(cls, shape: str, fallbacks: str | None, decoder: str) -> bool | str:
         """Refuse names that do not exist."""
         try:
-            MaskStyle(shape=shape)  # pyright: ignore[reportArgumentType]
-            parse_fallbacks(fallbacks)
+            parse_fallbacks(fallbacks or "")
         except ValueError as error:
             return str(error)
-        return True
+        return refuse_unknown(shape=(shape, SHAPES), decoder=(decoder, CHOICES))
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> str:
+        """The files that are read: once they change, the node runs again."""
+        return decoder_files()
 
     @classmethod
     def execute(
@@ -122,6 +126,7 @@ class HandMaskWhileSampling(io.ComfyNode):
     ) -> io.NodeOutput:
         """Patch a clone of the model."""
         names = parse_fallbacks(fallbacks)
+        start_mask = either_start(start_mask, plan_of(model).mask)
         _check_fallbacks(names, model, start_mask, clip)
         part = MaskPart(
             *decoder_for(model, vae, decoder),

@@ -9,11 +9,13 @@ from ..fairhands.guidance.normalisation import Normalisation
 from ..fairhands.guidance.schedule import Curve, Schedule
 from ..fairhands.guidance.visual import Mode, VisualSettings
 from .connections import CATEGORY, HandDiscriminator
+from .decoding import CHOICES, decoder_files
 from .detector import download_input, hand_detector, threshold_input
 from .guidance_inputs import (
     CURVES,
     MODES,
     NORMALISATIONS,
+    UNITS,
     decoder_input,
     mask_part,
     patched_outputs,
@@ -86,11 +88,22 @@ class HandVisualGuidance(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, mode: str, schedule: str, normalisation: str) -> bool | str:
+    def validate_inputs(
+        cls, mode: str, schedule: str, normalisation: str, window_in: str, decoder: str
+    ) -> bool | str:
         """Refuse choices that do not exist."""
         return refuse_unknown(
-            mode=(mode, MODES), schedule=(schedule, CURVES), normalisation=(normalisation, NORMALISATIONS)
+            mode=(mode, MODES),
+            schedule=(schedule, CURVES),
+            normalisation=(normalisation, NORMALISATIONS),
+            window_in=(window_in, UNITS),
+            decoder=(decoder, CHOICES),
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> str:
+        """The files that are read: once they change, the node runs again."""
+        return decoder_files()
 
     @classmethod
     def execute(

@@ -14,6 +14,7 @@ from .guidance_inputs import (
     CURVES,
     MODES,
     NORMALISATIONS,
+    UNITS,
     decoder_input,
     mask_part,
     refuse_unknown,
@@ -22,7 +23,7 @@ from .guidance_inputs import (
     strength_input,
     window_inputs,
 )
-from .guidance_plan import PERCENT, TIMESTEPS, Plan, VisualPart, WindowInput, changed
+from .guidance_plan import TIMESTEPS, Plan, VisualPart, WindowInput, changed
 
 
 def visual_inputs() -> list[io.Input]:
@@ -71,7 +72,7 @@ def refuse_unknown_visual(mode: str, schedule: str, normalisation: str, window_i
         mode=(mode, MODES),
         schedule=(schedule, CURVES),
         normalisation=(normalisation, NORMALISATIONS),
-        window_in=(window_in, [TIMESTEPS, PERCENT]),
+        window_in=(window_in, UNITS),
         decoder=(decoder, CHOICES),
     )
 
@@ -109,7 +110,5 @@ def visual_plan(
     return changed(
         model,
         mask=mask_part(model, vae, decoder, detector, start_mask),
-        visual=VisualPart(
-            discriminator, settings, WindowInput(first_timestep, last_timestep, window_in), recurrence
-        ),
+        visual=VisualPart(discriminator, settings, WindowInput(first_timestep, last_timestep, window_in), recurrence),
     )

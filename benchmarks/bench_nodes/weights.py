@@ -68,8 +68,9 @@ def unet() -> comfy.model_patcher.ModelPatcher:
     config = comfy.supported_models.SD15(dict(UNET))
     config.set_inference_dtype(torch.bfloat16, None)
     model = config.get_model({}, "", device=comfy.model_management.unet_offload_device())
-    fill(model.diffusion_model)
-    model.diffusion_model.out[2].weight.mul_(PREDICTION_SIZE)
+    network: nn.Module = model.diffusion_model
+    fill(network)
+    network.get_parameter("out.2.weight").mul_(PREDICTION_SIZE)
     return comfy.model_patcher.ModelPatcher(
         model,
         load_device=comfy.model_management.get_torch_device(),
@@ -103,7 +104,7 @@ def write_tiny_decoder(file: Path) -> None:
     """A decoder of TAESD's shape, whose pictures are grey noise inside 0..1."""
     decoder = comfy.taesd.taesd.Decoder()
     fill(decoder)
-    nn.init.constant_(decoder[-1].bias, 0.5)
+    nn.init.constant_(decoder.get_parameter(f"{len(decoder) - 1}.bias"), 0.5)
     _write({key: value.detach() for key, value in decoder.state_dict().items()}, file)
 
 

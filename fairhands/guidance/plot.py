@@ -27,7 +27,8 @@ def plot_trace(trace: Trace, width: int = 900, height: int = 600) -> np.ndarray:
     for axis, panel in zip(axes, panels, strict=True):
         panel(axis, trace)
         axis.grid(alpha=0.25)
-        axis.spines["top"].set_visible(False)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.yaxis.label.set_size(9)
     axes[-1].set_xlabel("timestep (noisy to clean)")
     figure.suptitle(_title(trace), fontsize=12)
     if trace.steps:
@@ -59,7 +60,7 @@ def _plot_area(axes: Axes, trace: Trace) -> None:
     axes.set_ylabel("mask area\n(% of the picture)")
     axes.set_ylim(bottom=0)
     if 1 < images <= MOST_IN_LEGEND:
-        axes.legend(frameon=False, ncols=2)
+        _legend_above(axes)
 
 
 def _plot_loss(axes: Axes, trace: Trace) -> None:
@@ -74,7 +75,7 @@ def _plot_loss(axes: Axes, trace: Trace) -> None:
     if measured:
         axes.plot([], [], color=GREY, marker="o", markersize=4, label="before the step")
         axes.plot([], [], color=GREY, linestyle="--", marker="v", markersize=4, label="after it")
-        axes.legend(frameon=False)
+        _legend_above(axes)
     axes.set_ylabel("critic's loss\n(lower: more like a hand)")
     axes.ticklabel_format(axis="y", useOffset=False)
 
@@ -87,15 +88,30 @@ def _plot_strengths(axes: Axes, trace: Trace) -> None:
     textual = [step.lora_strength for step in trace.steps]
     axes.plot(_timesteps(trace), textual, color=DARK, linestyle=":", marker="D", markersize=4, label="v")
     axes.set_ylabel("strength")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.0), max(high, 0.0))
     norms = axes.twinx()
     for image in range(len(trace.steps[0].images)):
         values = _values(trace, image, lambda record: record.difference_rms)
         norms.plot(_timesteps(trace), values, color=f"C{image}", marker="o", markersize=4)
-    norms.set_ylabel("LoRA's difference\n(rms in the mask)")
-    norms.spines["top"].set_visible(False)
+    norms.set_ylabel("LoRA's difference\n(rms in the mask)", fontsize=9)
+    norms.spines[["top", "left"]].set_visible(False)
     norms.set_ylim(bottom=0)
     axes.plot([], [], color="C0", marker="o", markersize=4, label="difference")
-    axes.legend(frameon=False, ncols=3)
+    _legend_above(axes)
+
+
+def _legend_above(axes: Axes) -> None:
+    """A legend in a line over the panel, where it hides no curve."""
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=MOST_IN_LEGEND,
+        frameon=False,
+        fontsize=8,
+        borderaxespad=0,
+        columnspacing=1.2,
+    )
 
 
 def _timesteps(trace: Trace) -> list[float]:

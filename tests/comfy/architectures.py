@@ -28,14 +28,15 @@ def sampled(
     noise_mask: Link | None = None,
     model_seed: int = 0,
     dtype: str = "float32",
+    batch: int = 2,
     **changes: Any,
 ) -> tuple[Link, Parts]:
     """Add a run to the graph: 2 steps from noise, or `changes` of that; its latent, and what it was sampled with.
 
-    It starts at the pictures (of the input folder), or at an empty batch of two of 128 px.
+    It starts at the pictures (of the input folder), or at an empty batch of 128 px.
     """
     parts = patch(graph, model_parts(graph, family, model_seed, dtype))
-    latent = graph.encode(parts, graph.batch(*pictures)) if pictures else empty_latent(graph, family)
+    latent = graph.encode(parts, graph.batch(*pictures)) if pictures else empty_latent(graph, family, batch)
     if noise_mask is not None:
         latent = [graph.add("SetLatentNoiseMask", samples=latent, mask=noise_mask), 0]
     return sampler(graph, parts, latent, **({"steps": 2, "denoise": 1.0} | changes)), parts

@@ -5,13 +5,13 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import pytest
 import websocket
 from comfy_graphs import GraphBuilder
 from PIL import Image
+from sampler_graphs import advanced, custom, plain_advanced, sigmas
 
 from devtools.client import ComfyClient
 from devtools.server import ComfyServer
@@ -21,30 +21,9 @@ from fairhands.hands.preview import MASK_COLOUR
 SIDE = 512
 # Type of a binary message with a picture, and the bytes before the picture itself.
 PREVIEW_IMAGE, HEADER = 1, 8
-VISUAL: dict[str, Any] = {
-    "w": 0.0,
-    "mode": "fast",
-    "first_timestep": 1000.0,
-    "last_timestep": 0.0,
-    "window_in": "timesteps",
-    "schedule": "noise",
-    "every": 1,
-    "normalisation": "unit",
-    "recurrence": 1,
-    "weigh_by_score": False,
-    "measure_effect": False,
-    "decoder": "auto",
-    "detection_threshold": 1.0,
-    "download_missing": False,
-}
-SAMPLING: dict[str, Any] = {"steps": 3, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal"}
-PART: dict[str, Any] = {
-    "add_noise": "enable",
-    "noise_seed": 7,
-    "start_at_step": 0,
-    "end_at_step": 10000,
-    "return_with_leftover_noise": "disable",
-}
+STEPS = 3
+# A mask that holds without any detection, seen at each step, and no change of the picture.
+LOOKING = {"w": 0.0, "first_timestep": 1000.0, "last_timestep": 0.0, "detection_threshold": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -79,38 +58,20 @@ def previews(graph: GraphBuilder) -> list[np.ndarray]:
 
 
 def sampling(server: ComfyServer, kind: str, critic: str) -> GraphBuilder:
-    """A graph that samples three steps in a node of a kind, with a start mask above the picture's middle."""
+    """A graph that samples in a node of a kind, with a start mask above the picture's middle."""
     graph = GraphBuilder(ComfyClient(server.address), server.base)
     parts = graph.checkpoint()
     latent = [graph.add("EmptyLatentImage", width=256, height=256, batch_size=1), 0]
-    corners = {"top": 64, "left": 64, "bottom": 128, "right": 192}
-    mask = [graph.add("ProbeMask", batch=0, height=256, width=256, **corners), 0]
-    visual = VISUAL | {"start_mask": mask}
-    visual["discriminator"] = [graph.add("FairHandsLoadHandDiscriminator", discriminator=critic), 0]
-    prompts = {key: parts[key] for key in ("positive", "negative")}
-    guided = parts | visual | SAMPLING | {"latent_image": latent}
+    looking = LOOKING | {"start_mask": graph.mask(256, 64, 64, 128, 192)}
     if kind == "KSampler":
-        names = ("w", "first_timestep", "last_timestep", "detection_threshold", "download_missing")
-        names = (*names, "start_mask", "discriminator", *SAMPLING, "latent_image", *parts)
-        simple = {key: guided[key] for key in names} | {"seed": 7, "denoise": 1.0}
-        node = graph.add("FairHandsHandGuidedKSampler", **simple)
+        node = graph.sample_guided(parts, latent, critic, **looking, steps=STEPS, denoise=1.0)
     elif kind == "KSampler (Advanced)":
-        node = graph.add("FairHandsHandGuidedKSamplerAdvanced", **guided, **PART)
+        node = advanced(graph, parts, latent, critic, **looking, steps=STEPS)
     elif kind == "Sampler (Custom)":
-        model = graph.add("FairHandsHandVisualGuidance", model=parts["model"], vae=parts["vae"], **visual)
-        guider = graph.add("CFGGuider", model=[model, 0], cfg=3.0, **prompts)
-        sigmas = graph.add("BasicScheduler", model=parts["model"], scheduler="normal", steps=3, denoise=1.0)
-        node = graph.add(
-            "FairHandsHandGuidedSamplerCustom",
-            noise=[graph.add("RandomNoise", noise_seed=7), 0],
-            guider=[guider, 0],
-            sampler=[graph.add("KSamplerSelect", sampler_name="euler"), 0],
-            sigmas=[sigmas, 0],
-            latent_image=latent,
-        )
+        model = [graph.guide_visually(parts, critic, **looking), 0]
+        node = custom(graph, parts, model, latent, sigmas=sigmas(graph, parts, STEPS))
     else:
-        plain = prompts | SAMPLING | {"model": parts["model"], "latent_image": latent}
-        node = graph.add("KSamplerAdvanced", **plain, **PART)
+        node, _ = plain_advanced(graph, parts, latent, steps=STEPS)
     graph.save([node, 0])
     return graph
 
@@ -120,7 +81,7 @@ def test_each_step_sends_comfyuis_preview_with_the_outline_of_the_mask(
     previewing: ComfyServer, critic_name: str, kind: str
 ) -> None:
     pictures, plain = (previews(sampling(previewing, some, critic_name)) for some in (kind, "plain"))
-    assert len(pictures) == len(plain) == SAMPLING["steps"]
+    assert len(pictures) == len(plain) == STEPS
     for picture, without in zip(pictures, plain, strict=True):
         assert picture.shape == (SIDE, SIDE, 3)
         # Strength is 0, so that the pictures differ by the outline alone: by its colour, as far as enlarging and JPEG

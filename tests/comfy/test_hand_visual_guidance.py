@@ -1,20 +1,25 @@
 """Hand Visual Guidance with ComfyUI's own samplers, models and patches."""
 
+import json
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import safetensors.torch
 import torch
 from architectures import (
     FAMILIES,
     SIDE,
-    TRANSFORMERS,
     Parts,
     Patch,
     Traced,
+    empty_latent,
     hand_guided,
     in_order,
+    model_parts,
     model_patch,
     sample,
     sample_custom,
@@ -24,10 +29,13 @@ from architectures import (
 from comfy_graphs import GraphBuilder, Link, told
 
 from devtools.client import ComfyClient, GraphFailed, GraphInterrupted, GraphRefused
+from devtools.paths import CHECKPOINT
 from devtools.server import ComfyServer
 
 CRITIC = "studio_critic.safetensors"
-ALWAYS = {"first_timestep": 1000.0, "last_timestep": 0.0}
+# All steps but the first: pure noise of a flow model leaves no way back to a picture.
+ALWAYS = {"first_timestep": 995.0, "last_timestep": 0.0}
+MODES = ("fast", "exact")
 PAG = model_patch("PerturbedAttentionGuidance", scale=3.0)
 RESCALE = model_patch("RescaleCFG", multiplier=0.7)
 
@@ -52,8 +60,8 @@ def differ(some: torch.Tensor, other: torch.Tensor) -> bool:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fast_and_exact_guide_a_batch_of_two_and_w_0_is_the_plain_ksampler(graph: GraphBuilder, family: str) -> None:
     plain = sample(graph, family)
-    off = sample(graph, family, guidance(graph, w=0.0, mode="exact"))
-    fast, exact = (Traced(graph, family, guidance(graph, mode=mode)) for mode in ("fast", "exact"))
+    off = sample(graph, family, guidance(graph, w=0.0, mode="exact", recurrence=2))
+    fast, exact = (Traced(graph, family, guidance(graph, mode=mode, measure_effect=True)) for mode in MODES)
     run = graph.run()
     expected = graph.saved(plain)
     assert torch.equal(graph.saved(off), expected)
@@ -64,15 +72,17 @@ def test_fast_and_exact_guide_a_batch_of_two_and_w_0_is_the_plain_ksampler(graph
         trace = told(run, traced.trace)
         assert trace["settings"]["mode"] == mode
         assert trace["settings"]["decoder"] == "vae"
-        assert len(trace["steps"]) == 2
-        assert all(image["gradient_rms"] > 0 for step in trace["steps"] for image in step["images"])
+        assert trace["steps"]
+        for image in (image for step in trace["steps"] for image in step["images"]):
+            assert image["gradient_rms"] > 0
+            assert image["loss_after"] != image["loss"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_usual_window_opens_at_its_timesteps(graph: GraphBuilder, family: str) -> None:
     """Flux counts its own timesteps from 0 to 1."""
     window = {"first_timestep": 650.0, "last_timestep": 150.0}
-    traced = Traced(graph, family, guidance(graph, w=0.0, **window), steps=10)
+    traced = Traced(graph, family, guidance(graph, w=0.0, **window), steps=8, batch=1)
     timesteps = [step["timestep"] for step in told(graph.run(), traced.trace)["steps"]]
     assert len(timesteps) >= 2
     assert all(150 <= timestep <= 650 for timestep in timesteps)
@@ -112,9 +122,6 @@ def test_exact_guidance_goes_through_what_others_add_to_the_model(
     assert differ(exact, fast)
 
 
-MODES = ("fast", "exact")
-
-
 def areas(graph: GraphBuilder, parts: Parts) -> Parts:
     """The prompt in a masked half, and another one everywhere."""
     half = graph.mask(SIDE, 0, 0, SIDE, SIDE // 2)
@@ -135,22 +142,252 @@ def test_exact_guidance_goes_through_weights_of_other_types(graph: GraphBuilder,
     assert all(image["note"] == "" for step in trace["steps"] for image in step["images"])
 
 
-def test_exact_guidance_leaves_the_model_as_it_was(graph: GraphBuilder, client: ComfyClient) -> None:
-    """Also with a LoRA in its weights, and after everything was unloaded and loaded again."""
+def test_after_exact_guidance_and_after_all_models_were_unloaded_results_are_the_same(
+    graph: GraphBuilder, server: ComfyServer, client: ComfyClient
+) -> None:
     parts = graph.checkpoint()
     latent = [graph.add("EmptyLatentImage", width=SIDE, height=SIDE, batch_size=1), 0]
-    shape = {"denoise": 1.0, "steps": 2}
-    names = []
-    for threshold in (1.0, 0.99):
-        plain = graph.sample(parts, latent, **shape, cfg=4.0 - threshold)
+    saved: list[list[torch.Tensor]] = []
+    for threshold in (1.0, 0.99):  # another threshold alone makes ComfyUI run the nodes again
         node = graph.guide_visually(
             parts, CRITIC, mode="exact", start_mask=start_mask(graph), detection_threshold=threshold, **ALWAYS
         )
-        guided = graph.sample(parts | {"model": [node, 0]}, latent, **shape)
-        names.append((graph.save(guided), graph.save(graph.sample(parts, latent, **shape, seed=3)), plain))
+        guided = graph.save(graph.sample(parts | {"model": [node, 0]}, latent, denoise=1.0, steps=2))
+        plain = graph.save(graph.sample(parts, latent, denoise=1.0, steps=2, cfg=2 + threshold))
         graph.run()
-        client.post("/free", {"unload_models": True})
-    (first, plain, _), (second, again, _) = names
-    assert torch.equal(graph.saved(second), graph.saved(first))
-    assert torch.equal(graph.saved(again), graph.saved(plain))
-    assert not torch.equal(graph.saved(first), graph.saved(plain))
+        saved.append([graph.saved(guided), graph.saved(plain)])
+        free(client)
+    again = graph.save(graph.sample(parts, latent, denoise=1.0, steps=2, cfg=3.0, scheduler="simple"))
+    graph.run()
+    assert torch.equal(saved[1][0], saved[0][0])
+    assert not torch.equal(saved[0][0], saved[0][1])
+    assert differ(graph.saved(again), saved[0][1])
+
+
+def free(client: ComfyClient) -> None:
+    """Have all models unloaded before the next but one graph runs."""
+    body = json.dumps({"unload_models": True}).encode()
+    request = urllib.request.Request(
+        client.address + "/free", data=body, headers={"Content-Type": "application/json"}, method="POST"
+    )
+    urllib.request.urlopen(request, timeout=60).close()
+    client.run({"1": {"class_type": "ProbeMemory", "inputs": {}}, "2": preview(["1", 0])})
+
+
+def preview(source: Link) -> dict[str, Any]:
+    return {"class_type": "PreviewAny", "inputs": {"source": source}}
+
+
+@pytest.mark.parametrize(("family", "mode"), [("sd15", "fast"), ("sd15", "exact"), ("flux", "exact")])
+def test_outside_the_start_mask_a_guided_step_changes_nothing(graph: GraphBuilder, family: str, mode: str) -> None:
+    """Only the last step is guided, so that the model cannot carry a change out of the mask."""
+    window = {"first_timestep": 700.0, "last_timestep": 0.0}
+    traced = Traced(graph, family, guidance(graph, mode=mode, **window), sampler_name="euler")
+    plain = sample(graph, family)
+    run = graph.run()
+    assert len(told(run, traced.trace)["steps"]) == 1
+    changed = (graph.saved(traced.latent) != graph.saved(plain)).any(1)
+    inside = torch.zeros(16, 16, dtype=torch.bool)
+    inside[4:12, 4:12] = True
+    assert not changed[:, ~inside].any()
+    assert changed[:, inside].all()
+    mask = graph.saved(traced.mask)
+    assert mask.shape == (2, SIDE, SIDE)
+    assert mask[:, 32:96, 32:96].min() == 1
+    assert mask.sum() == 2 * 64 * 64
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_a_window_in_percent_leaves_out_the_first_and_last_steps(graph: GraphBuilder, family: str) -> None:
+    windows = ((0.0, 100.0), (25.0, 70.0), (0.0, 50.0), (50.0, 100.0))
+    traced = [
+        Traced(
+            graph,
+            family,
+            guidance(graph, w=0.0, window_in="percent", first_timestep=first, last_timestep=last),
+            steps=6,
+            batch=1,
+        )
+        for first, last in windows
+    ]
+    run = graph.run()
+    whole, middle, first, last = ([step["sigma"] for step in told(run, one.trace)["steps"]] for one in traced)
+    assert len(whole) == 6
+    assert set(first) | set(last) == set(whole)
+    assert first == whole[: len(first)]
+    assert last == whole[-len(last) :]
+    assert 2 <= len(middle) <= 4
+    assert middle == [sigma for sigma in whole if middle[0] >= sigma >= middle[-1]]
+
+
+@pytest.mark.parametrize(
+    ("window", "sentence"),
+    [
+        ({"first_timestep": 100.0, "last_timestep": 600.0}, "first timestep is 100 and last timestep is 600"),
+        (
+            {"first_timestep": 80.0, "last_timestep": 20.0, "window_in": "percent"},
+            "first is 80 % and last is 20 %: .*exchange them",
+        ),
+    ],
+)
+def test_exchanged_ends_are_refused(graph: GraphBuilder, window: dict[str, Any], sentence: str) -> None:
+    sample(graph, "sd15", guidance(graph, **window))
+    with pytest.raises(GraphFailed, match=sentence):
+        graph.run()
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ({"mode": "slow"}, "mode is 'slow'"),
+        ({"schedule": "steep"}, "schedule is 'steep'"),
+        ({"normalisation": "most"}, "normalisation is 'most'"),
+        ({"decoder": "small"}, "decoder is 'small'"),
+        ({"window_in": "steps"}, "window_in is 'steps'"),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_refused_before_anything_runs(
+    graph: GraphBuilder, choice: dict[str, str], sentence: str
+) -> None:
+    sample(graph, "sd15", guidance(graph, **choice))
+    with pytest.raises(GraphRefused, match=sentence):
+        graph.run()
+
+
+def test_a_choice_may_come_from_another_node(graph: GraphBuilder) -> None:
+    mode = graph.add("ProbeAny", text="exact")
+    names = [sample(graph, "sd15", guidance(graph, mode=given)) for given in ("exact", [mode, 0])]
+    graph.run()
+    assert torch.equal(graph.saved(names[0]), graph.saved(names[1]))
+
+
+def test_a_continuous_noise_schedule_has_the_same_timesteps(graph: GraphBuilder) -> None:
+    continuous = model_patch("ModelSamplingContinuousEDM", sampling="eps", sigma_max=14.6, sigma_min=0.03)
+    window = {"first_timestep": 650.0, "last_timestep": 150.0}
+    traced = [
+        Traced(graph, "sd15", in_order(*before, guidance(graph, w=0.0, **window)), steps=12, batch=1, scheduler="karras")
+        for before in ((), (continuous,))
+    ]
+    run = graph.run()
+    usual, other = ([step["timestep"] for step in told(run, one.trace)["steps"]] for one in traced)
+    assert len(usual) >= 3
+    assert abs(len(usual) - len(other)) <= 1
+    assert all(150 <= timestep <= 650 for timestep in other)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "euler_ancestral"])
+def test_recurrence_repeats_guided_steps_alone(graph: GraphBuilder, sampler: str) -> None:
+    names = [
+        Traced(graph, "sd15", guidance(graph, recurrence=times, last_timestep=300.0), steps=3, batch=1, sampler_name=sampler)
+        for times in (1, 2)
+    ]
+    run = graph.run()
+    once, twice = ([step["sigma"] for step in told(run, one.trace)["steps"]] for one in names)
+    assert twice == [sigma for sigma in once for _ in range(2)]
+    assert differ(graph.saved(names[1].latent), graph.saved(names[0].latent))
+
+
+def test_recurrence_refuses_a_sampler_that_cannot_repeat_steps(graph: GraphBuilder) -> None:
+    sample(graph, "sd15", guidance(graph, recurrence=2), sampler_name="uni_pc", steps=4)
+    with pytest.raises(GraphFailed, match="sampler is uni_pc, which cannot repeat single steps"):
+        graph.run()
+
+
+def test_every_2_guides_each_second_step(graph: GraphBuilder) -> None:
+    all_steps, second = (Traced(graph, "sd15", guidance(graph, every=every), steps=5, batch=1) for every in (1, 2))
+    run = graph.run()
+    strengths = [[step["visual_strength"] > 0 for step in told(run, one.trace)["steps"]] for one in (all_steps, second)]
+    assert strengths[0] == [True] * len(strengths[0])
+    assert strengths[1] == [number % 2 == 0 for number in range(len(strengths[0]))]
+    assert differ(graph.saved(second.latent), graph.saved(all_steps.latent))
+
+
+@pytest.fixture
+def tiny_decoder(server: ComfyServer) -> Iterator[Path]:
+    """TAESD's decoder where ComfyUI looks for SD1.5's; the stand-in checkpoint has one."""
+    part = "first_stage_model.taesd_decoder."
+    with safetensors.safe_open(CHECKPOINT, framework="pt") as checkpoint:
+        weights = {
+            key.removeprefix(part): checkpoint.get_tensor(key) for key in checkpoint.keys() if key.startswith(part)
+        }
+    folder = server.base / "models" / "vae_approx"
+    folder.mkdir(exist_ok=True)
+    file = folder / "taesd_decoder.safetensors"
+    safetensors.torch.save_file(weights, file)
+    yield file
+    file.unlink()
+
+
+def test_auto_takes_the_tiny_decoder_where_its_file_is(graph: GraphBuilder, tiny_decoder: Path) -> None:
+    traced = {
+        (decoder, mode): Traced(graph, "sd15", guidance(graph, decoder=decoder, mode=mode))
+        for decoder, mode in (("auto", "fast"), ("tiny", "fast"), ("vae", "fast"), ("tiny", "exact"))
+    }
+    run = graph.run()
+    used = {choice: told(run, one.trace)["settings"]["decoder"] for choice, one in traced.items()}
+    assert used == {
+        ("auto", "fast"): "tiny",
+        ("tiny", "fast"): "tiny",
+        ("vae", "fast"): "vae",
+        ("tiny", "exact"): "tiny",
+    }
+    latents = {choice: graph.saved(one.latent) for choice, one in traced.items()}
+    assert torch.equal(latents["auto", "fast"], latents["tiny", "fast"])
+    assert differ(latents["tiny", "fast"], latents["vae", "fast"])
+    assert differ(latents["tiny", "exact"], latents["tiny", "fast"])
+
+
+@pytest.mark.parametrize(("family", "name"), [("sd15", "taesd_decoder"), ("flux", "taef1_decoder")])
+def test_tiny_without_its_file_is_refused_with_its_name(graph: GraphBuilder, family: str, name: str) -> None:
+    sample(graph, family, guidance(graph, decoder="tiny"))
+    with pytest.raises(GraphFailed, match=f"decoder is tiny, but models/vae_approx/ holds no {name}: put the file"):
+        graph.run()
+
+
+def test_two_guided_models_in_one_graph_do_not_disturb_each_other(graph: GraphBuilder) -> None:
+    alone = []
+    for mode in MODES:
+        graph.prompt.clear()
+        alone.append(sample(graph, "sd15", guidance(graph, mode=mode)))
+        graph.run()
+    graph.prompt.clear()
+    parts = model_parts(graph, "sd15")
+    latent = empty_latent(graph, "sd15")
+    together = []
+    for mode in MODES:
+        patched = guidance(graph, mode=mode)(graph, parts)
+        out = graph.sample(patched, latent, steps=2, denoise=1.0)
+        together.append((graph.save(out), graph.plot(patched["trace"], out)[0]))
+    run = graph.run()
+    for name, (saved, trace), mode in zip(alone, together, MODES, strict=True):
+        assert torch.equal(graph.saved(saved), graph.saved(name))
+        assert told(run, trace)["settings"]["mode"] == mode
+
+
+def test_guidance_leaves_nothing_behind(graph: GraphBuilder) -> None:
+    counts = []
+    for seed in range(4):
+        graph.prompt.clear()
+        Traced(graph, "sd15", guidance(graph, mode="exact", recurrence=2), batch=1, seed=seed)
+        graph.run()
+        graph.prompt.clear()
+        node = graph.add("PreviewAny", source=[graph.add("ProbeMemory"), 0])
+        counts.append(told(graph.run(), node))
+    # What the first runs leave is kept on purpose: ComfyUI's own caches.
+    assert counts[2] == counts[3]
+
+
+def test_an_interrupt_leaves_the_server_usable(graph: GraphBuilder) -> None:
+    sample(graph, "sd15", guidance(graph, mode="exact"), steps=60, seed=1)
+    with pytest.raises(GraphInterrupted):
+        graph.run(interrupt_at_step=2)
+    graph.prompt.clear()
+    names = [
+        sample(graph, "sd15"),
+        sample(graph, "sd15", guidance(graph, w=0.0)),
+        sample(graph, "sd15", guidance(graph, mode="exact")),
+    ]
+    graph.run()
+    plain, off, exact = (graph.saved(name) for name in names)
+    assert torch.equal(off, plain)
+    assert differ(exact, plain)

@@ -49,6 +49,18 @@ class ProbeMask(io.ComfyNode):
         return io.NodeOutput(mask if batch == 0 else mask.expand(batch, -1, -1).clone())
 
 
+class ProbeAny(io.ComfyNode):
+    """A text that fits any input, as other packs' nodes give choices."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(node_id="ProbeAny", inputs=[io.String.Input("text")], outputs=[io.AnyType.Output()])
+
+    @classmethod
+    def execute(cls, text: str) -> io.NodeOutput:
+        return io.NodeOutput(text)
+
+
 class ProbeSave(io.ComfyNode):
     """Write a LATENT, MASK or IMAGE as a float tensor, every bit of it."""
 
@@ -72,7 +84,7 @@ class ProbeSave(io.ComfyNode):
 class ProbeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         probes = (model_probe, lora_probe, words_probe, memory_probe)
-        return [ProbePose, ProbeMask, ProbeSave, *(node for probe in probes for node in probe.NODES)]
+        return [ProbePose, ProbeMask, ProbeAny, ProbeSave, *(node for probe in probes for node in probe.NODES)]
 
 
 async def comfy_entrypoint() -> ProbeExtension:
