@@ -92,14 +92,21 @@ def _server(variables: dict[str, str] | None = None) -> Iterator[tuple[ComfyClie
     prepared, comfy_ui = environment.current(), comfyui.present()
     if prepared is None or comfy_ui is None:
         raise StepFailed("Nothing is set up yet: run `python3 dev.py bench`.")
-    before = dict(os.environ)
     with tempfile.TemporaryDirectory() as base:
         shutil.copytree(NODES, Path(base) / "custom_nodes" / NODES.name)
-        try:
-            os.environ.update(variables or {})
-            with ComfyServer(comfy_ui, prepared, Path(base)) as server:
-                client = ComfyClient(server.address)
-                yield client, Graphs(client, GPU if prepared.cuda else PROCESSOR)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        with _environment(variables or {}), ComfyServer(comfy_ui, prepared, Path(base)) as server:
+            client = ComfyClient(server.address)
+            yield client, Graphs(client, GPU if prepared.cuda else PROCESSOR)
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Inside, processes start with these environment variables, too."""
+    before = {name: os.environ.pop(name) for name in variables if name in os.environ}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)

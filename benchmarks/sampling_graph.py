@@ -48,7 +48,7 @@ class Graphs:
         model runs.
         """
         graph = self._shared()
-        graph["begin"] = self._node("BenchBegin", latent=["latent", 0], seed=seed)
+        graph["begin"] = self._node("BenchBegin", latent=["latent", 0], seed=seed, model=[guidance, 0])
         graph["sampler"] = self._node(
             "KSampler",
             model=[guidance, 0],

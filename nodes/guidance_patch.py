@@ -1,7 +1,7 @@
 """Guidance as a patch of a MODEL: it works with every sampler, scheduler and guider."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from .recurrent_sampler import recurrent_sampler
 KEY = "fairhands"
 RUN = "fairhands_run"
 LORA_CONDITIONS = "fairhands_lora"
+WITHOUT_GRADIENT = "mode is exact, which needs a gradient through the model, but"
 # Of a conditioning entry: when and where it acts.
 PLACE = {
     *("area", "strength", "mask", "mask_strength", "set_area_to_bounds", "default"),
@@ -222,17 +223,29 @@ def _prediction(
             return Prediction(denoised, run.cfg_difference, _lora_difference(run, guider))
         make_differentiable(guider.inner_model)
         make_conditions_differentiable(guider.conds)
-        with in_place_operations_allowed():
+        with in_place_operations_allowed(), _refusal_in_a_sentence():
             denoised = executor(x, sigma.clone(), model_options, seed)
         if not denoised.requires_grad:
             raise ValueError(
-                "mode is exact, which needs a gradient through the model, but this model gives none (its weights are "
-                f"{guider.model_patcher.model_dtype()}, or a patch cuts the gradient off): choose mode fast, or load "
-                "the model in fp16 or bf16."
+                f"{WITHOUT_GRADIENT} this model gives none (its weights are {guider.model_patcher.model_dtype()}, or a "
+                "patch cuts the gradient off): choose mode fast, or load the model in fp16 or bf16."
             )
         return Prediction(denoised, run.cfg_difference, _lora_difference(run, guider))
 
     return predict
+
+
+@contextmanager
+def _refusal_in_a_sentence() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "nference tensor" not in str(error):
+            raise
+        raise ValueError(
+            f"{WITHOUT_GRADIENT} a patch of it holds tensors that were made for inference alone: choose mode fast, or "
+            "leave that patch out."
+        ) from error
 
 
 def _keep_cfg_difference(arguments: dict[str, Any]) -> torch.Tensor:

@@ -88,9 +88,7 @@ class HandVisualGuidance(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(
-        cls, mode: str, schedule: str, normalisation: str, window_in: str, decoder: str
-    ) -> bool | str:
+    def validate_inputs(cls, mode: str, schedule: str, normalisation: str, window_in: str, decoder: str) -> bool | str:
         """Refuse choices that do not exist."""
         return refuse_unknown(
             mode=(mode, MODES),

@@ -40,13 +40,20 @@ class BenchModel(io.ComfyNode):
 
 
 class BenchBegin(io.ComfyNode):
-    """LATENT -> the same; from here on memory's peak counts. `seed` has it run again for each run."""
+    """LATENT -> the same; from here on memory's peak counts, after the model, if given, was made.
+
+    `seed` has it run again for each run.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="BenchBegin",
-            inputs=[io.Latent.Input("latent"), io.Int.Input("seed", min=0, max=1 << 62)],
+            inputs=[
+                io.Latent.Input("latent"),
+                io.Int.Input("seed", min=0, max=1 << 62),
+                io.Model.Input("model", optional=True),
+            ],
             outputs=[io.Latent.Output("LATENT")],
         )
 

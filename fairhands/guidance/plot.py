@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from .trace import ImageRecord, Trace
 
-DOTS_PER_INCH = 100
+DOTS_PER_INCH = 100  # letters of small plots are smaller
 MOST_IN_LEGEND = 8
 DARK, GREY = "#333333", "#888888"
 
@@ -20,7 +20,9 @@ def plot_trace(trace: Trace, width: int = 900, height: int = 600) -> np.ndarray:
     Mask area; the critic's loss, dashed after the step where that was measured; with textual guidance the strengths
     and the norm of the hand LoRA's difference. Returns uint8 RGB `[height, width, 3]`.
     """
-    figure = Figure(figsize=(width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH, layout="constrained")
+    dots = DOTS_PER_INCH * min(1.0, max(0.5, min(width / 900, height / 600)))
+    # The canvas cuts off fractions of a pixel.
+    figure = Figure(figsize=((width + 0.5) / dots, (height + 0.5) / dots), dpi=dots, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     panels = _panels(trace)
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]

@@ -81,7 +81,8 @@ def _draw_label(canvas: np.ndarray, item: Hand | Face) -> None:
 def outline(picture: Image.Image, mask: torch.Tensor) -> Image.Image:
     """A picture with the outline of a mask `[H, W]`, 0..1, of any size."""
     canvas = np.array(picture.convert("RGB"))
-    fitted = cv2.resize((mask.numpy() > 0.5).astype(np.uint8), picture.size, interpolation=cv2.INTER_NEAREST)
+    inside = (mask.detach().float().cpu().numpy() > 0.5).astype(np.uint8)
+    fitted = cv2.resize(inside, picture.size, interpolation=cv2.INTER_NEAREST)
     contours, _ = cv2.findContours(fitted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(canvas, contours, -1, MASK_COLOUR, 1)
     return Image.fromarray(canvas)

@@ -6,7 +6,12 @@ from devtools.server import ComfyServer
 NODES = {
     "FairHandsHandDetectionMask": "Hand Detection Mask",
     "FairHandsLoadHandDiscriminator": "Load Hand Discriminator",
+    "FairHandsHandVisualGuidance": "Hand Visual Guidance",
+    "FairHandsHandLoraGuidance": "Hand LoRA Guidance",
+    "FairHandsHandMaskWhileSampling": "Hand Mask While Sampling",
     "FairHandsHandGuidedKSampler": "Hand-Guided KSampler",
+    "FairHandsHandGuidedKSamplerAdvanced": "Hand-Guided KSampler (Advanced)",
+    "FairHandsHandGuidedSamplerCustom": "Hand-Guided Sampler (Custom)",
     "FairHandsGuidanceTracePlot": "Guidance Trace Plot",
     "FairHandsMannequinPrompt": "Mannequin Prompt",
 }

@@ -56,6 +56,13 @@ def test_an_unknown_command_is_refused() -> None:
     assert dev("no-such-command").returncode == 2
 
 
+def test_an_unknown_benchmark_is_refused_with_the_names_of_those_there_are() -> None:
+    run = dev("bench", "--only", "no-such-benchmark")
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert all(group in run.stderr for group in ("detection", "standin", "sampling"))
+
+
 def test_a_module_runs_in_the_prepared_environment() -> None:
     run = dev("run", "trainers.discriminator", "--help")
     assert run.returncode == 0, run.stderr
