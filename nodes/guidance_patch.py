@@ -86,12 +86,14 @@ def _sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, samp
         _prepare_textual(plan.textual, guider)
     with _recorder(plan.mask, guider.model_patcher) or nullcontext() as words:
         run = new_run(plan, guider.model_patcher, noise, words)
-        if plan.visual and plan.visual.settings.w != 0:
+        visual = run.guidance.visual
+        if plan.visual and visual and visual.w != 0:
+            window = visual.schedule.window
             sampler = recurrent_sampler(
                 sampler,
                 sampling,
                 plan.visual.repeats,
-                lambda sigma: run.guidance.guides(moment_timestep(sampling, sigma)),
+                lambda sigma: window.contains(moment_timestep(sampling, sigma)),
             )
         guider.model_options[RUN] = run
         return executor(noise, latent_image, sampler, *rest, **named)
@@ -272,12 +274,21 @@ def _calculate_conditions(
     if run.plan.textual.settings.applies_to == "both":
         again += conds[1:]
     again = [another_cond(cond) for cond in again]
-    options = {**model_options, "transformer_options": dict(model_options.get("transformer_options", {}))}
-    options["transformer_options"][PLAIN_CONDS] = len(conds)
-    out = executor(model, [*conds, *again], x, sigma, options)
-    run.without_lora = [estimate.detach() for estimate in out[first : len(conds)]]
-    run.with_lora = [estimate.detach() for estimate in out[len(conds) :]]
-    return out[: len(conds)]
+    transformer_options = dict(model_options.get("transformer_options", {}))
+    options = {**model_options, "transformer_options": transformer_options}
+    if x.requires_grad:
+        # The difference is not differentiated, so its rows stay out of the batch that is.
+        plain = executor(model, conds, x, sigma, model_options)
+        transformer_options[PLAIN_CONDS] = 0
+        with torch.no_grad():
+            with_lora = executor(model, again, x.detach(), sigma, options)
+    else:
+        transformer_options[PLAIN_CONDS] = len(conds)
+        out = executor(model, [*conds, *again], x, sigma, options)
+        plain, with_lora = out[: len(conds)], out[len(conds) :]
+    run.without_lora = [estimate.detach() for estimate in plain[first:]]
+    run.with_lora = [estimate.detach() for estimate in with_lora]
+    return plain
 
 
 def _lora_difference(run: Run, guider: Any) -> torch.Tensor | None:

@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from .connections import CATEGORY, GuidanceTrace, HandDiscriminator
+from .decoding import decoder_files
 from .detector import download_input, threshold_input
 from .guidance_inputs import refuse_unknown, start_mask_input, strength_input, window_inputs
 from .guidance_patch import guided
@@ -41,6 +42,11 @@ class HandGuidedKSampler(io.ComfyNode):
     def validate_inputs(cls, sampler_name: str, scheduler: str) -> bool | str:
         """Refuse names that this ComfyUI does not have."""
         return refuse_unknown(sampler_name=(sampler_name, SAMPLERS), scheduler=(scheduler, SCHEDULERS))
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> str:
+        """The files that are read: once they change, the node runs again."""
+        return decoder_files()
 
     @classmethod
     def execute(

@@ -7,6 +7,7 @@ import comfy.sd
 from comfy_api.latest import io
 
 from .connections import CATEGORY
+from .decoding import decoder_files
 from .guidance_inputs import refuse_unknown
 from .guidance_patch import guided
 from .guided_sampling import mask_of, sample
@@ -58,6 +59,11 @@ class HandGuidedKSamplerAdvanced(io.ComfyNode):
         if sampling is not True:
             return sampling
         return refuse_unknown_visual(mode, schedule, normalisation, window_in, decoder)
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> str:
+        """The files that are read: once they change, the node runs again."""
+        return decoder_files()
 
     @classmethod
     def execute(

@@ -53,14 +53,14 @@ class Options(Configuration):
     steps: int = Field(default=20, ge=1, description="Steps of the sampler.")
     shift: float = Field(default=1.0, gt=0, description="SD3's shift of the noise levels toward noise; 1 is none.")
     w: float = Field(default=4.0, ge=0, description="Strength of visual guidance.")
-    exact_w: float = Field(default=4.0, ge=0, description="Strength of its exact form.")
+    exact_w: float = Field(default=3.0, ge=0, description="Strength of its exact form.")
     schedule: str = Field(default="noise", description="Visual guidance over its window, as the node names it.")
     normalisation: str = Field(default="unit", description="Of the critic's gradient, as the node names it.")
     recurrence: int = Field(default=1, ge=1, description="How often each guided step is taken.")
     v: float = Field(default=1.0, description="Strength of the hand LoRA's difference.")
     lora: str = Field(default="", description="The hand LoRA's file in models/loras, for textual and both.")
-    first_timestep: float = Field(default=650.0, ge=0, le=1000, description="Guidance begins here (1000 is noise).")
-    last_timestep: float = Field(default=150.0, ge=0, le=1000, description="Guidance ends here.")
+    first_timestep: float = Field(default=800.0, ge=0, le=1000, description="Guidance begins here (1000 is noise).")
+    last_timestep: float = Field(default=300.0, ge=0, le=1000, description="Guidance ends here.")
     detection_threshold: float = Field(
         default=0.5, ge=0, le=1, description="Score from which on a hand counts, in guidance."
     )

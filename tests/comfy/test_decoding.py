@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from architectures import (
-    Traced,
-    sample,
-)
+from architectures import Traced, sample
 from comfy_graphs import GraphBuilder, told
 from guidance_graphs import differ, guidance
 

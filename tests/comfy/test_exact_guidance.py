@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from architectures import (
+    FAMILIES,
     SIDE,
     Parts,
     Patch,
@@ -19,23 +20,24 @@ from architectures import (
     with_control_net,
 )
 from comfy_graphs import GraphBuilder, Link, told
-from guidance_graphs import (
-    ALWAYS,
-    CRITIC,
-    MODES,
-    differ,
-    guidance,
-    hand_lora,
-    loaded,
-    start_mask,
-    write_lora,
-)
+from guidance_graphs import ALWAYS, CRITIC, MODES, differ, guidance, hand_lora, loaded, start_mask, write_lora
 
 from devtools.client import ComfyClient, GraphFailed
 from devtools.server import ComfyServer
 
 PAG = model_patch("PerturbedAttentionGuidance", scale=3.0)
 RESCALE = model_patch("RescaleCFG", multiplier=0.7)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_gradient_through_a_model_is_that_of_finite_differences(graph: GraphBuilder, family: str) -> None:
+    """Flux and SD3 overwrite what autograd saved."""
+    parts = model_parts(graph, family)
+    inputs = {key: parts[key] for key in ("model", "positive", "negative")}
+    node = graph.add("ProbeGradient", **inputs, latent=empty_latent(graph, family, batch=1), sigma=0.7)
+    shown = graph.add("PreviewAny", source=[node, 0])
+    found = told(graph.run(), shown)
+    assert found["autograd"] == pytest.approx(found["differences"], rel=0.01)
 
 
 @pytest.mark.parametrize("patch", ["control_net", "pag", "rescale", "noise_mask", "areas"])
@@ -95,7 +97,6 @@ def test_a_patch_that_no_gradient_passes_is_refused_by_exact_guidance_alone(
 def test_exact_guidance_goes_through_a_loaded_lora_which_comes_off_again(
     graph: GraphBuilder, server: ComfyServer
 ) -> None:
-    torch.manual_seed(3)
     lora = loaded(write_lora(server.base, hand_lora()))
     parts, latent = model_parts(graph, "sd15"), empty_latent(graph, "sd15", batch=1)
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from fairhands.critic.config import CriticConfig
@@ -24,6 +24,7 @@ SIZE, CELL = 256, 8
 INSIDE = Moment(sigma=1.0, timestep=400.0, noise_share=0.7)
 OUTSIDE = [Moment(3.0, 651.0, 0.9), Moment(0.4, 149.0, 0.3)]
 MODES: list[Mode] = ["fast", "exact"]
+GREY = torch.full((3, SIZE, SIZE), 0.5)
 
 
 def decode(latents: Tensor) -> Tensor:
@@ -37,10 +38,6 @@ def encode(*pictures: Tensor) -> Tensor:
 
 def hand_picture(seed: int) -> Tensor:
     return torch.from_numpy(mannequin.draw(seed, SIZE, kind="right").picture).permute(2, 0, 1) / 255
-
-
-def grey_picture() -> Tensor:
-    return torch.full((3, SIZE, SIZE), 0.5)
 
 
 class Model:
@@ -70,18 +67,17 @@ Guide = Callable[..., GuidedPrediction]
 
 @pytest.fixture
 def guide(critic: Critic, hand_detector: HandDetector) -> Guide:
-    """Makes the guidance of a run, of 256 px pictures where no other size is given."""
+    """Makes the guidance of a run."""
 
     def make(
         visual: VisualSettings | None = None,
         textual: TextualSettings | None = None,
         batch: int = 1,
         start: Tensor | None = None,
-        size: int = SIZE,
         judge: Critic = critic,
     ) -> GuidedPrediction:
         decoder = Decoder(decode, CELL, "shuffle")
-        mask = CumulativeMask(batch, size, size, MaskStyle(shape="hull", padding=0.1), start)
+        mask = CumulativeMask(batch, SIZE, SIZE, MaskStyle(shape="hull", padding=0.1), start)
         loss = CriticLoss(judge, decoder) if visual else None
         return GuidedPrediction(HandFollower(decoder, hand_detector, mask), Trace(), visual, loss, textual)
 
@@ -136,7 +132,7 @@ def test_strengths_of_0_return_the_models_very_estimate_and_still_follow_the_han
 
 @pytest.mark.parametrize("mode", MODES)
 def test_without_a_hand_the_estimate_comes_back_and_the_mask_stays_empty(guide: Guide, mode: Mode) -> None:
-    x = encode(grey_picture())
+    x = encode(GREY)
     guidance, model = guide(VisualSettings(2.0, mode), TextualSettings(1.0)), Model(difference=torch.ones_like(x))
     assert torch.equal(guidance(model, x, INSIDE), x)
     assert guidance.follower.mask.picture.sum() == 0
@@ -197,21 +193,8 @@ def test_the_step_has_the_length_of_the_schedule_over_the_mask(guide: Guide) -> 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_cfg_normalisation_takes_the_models_own_cfg_step_over_the_mask(guide: Guide, mode: Mode) -> None:
-    start = torch.zeros(SIZE, SIZE)
-    start[64:128, 64:128] = 1
-    x = encode(torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 0.1)
-    model = Model()
-    model.cfg_difference = torch.full_like(x, 9.0)
-    model.cfg_difference[..., 8:16, 8:16] = 0.3
-    settings = VisualSettings(2.0, mode, Schedule(curve="constant"), "cfg")
-    update = x - guide(settings, start=start)(model, x, INSIDE)
-    assert masked_rms(update[0], start[::CELL, ::CELL]) == pytest.approx(0.6, rel=1e-4)
-
-
-@pytest.mark.parametrize("mode", MODES)
 def test_in_a_batch_only_the_image_with_a_hand_is_guided(guide: Guide, mode: Mode) -> None:
-    x = encode(grey_picture(), hand_picture(1), grey_picture())
+    x = encode(GREY, hand_picture(1), GREY)
     guidance = guide(VisualSettings(2.0, mode), batch=3)
     guided = guidance(Model(), x, INSIDE)
     assert torch.equal(guided[[0, 2]], x[[0, 2]])
@@ -219,13 +202,22 @@ def test_in_a_batch_only_the_image_with_a_hand_is_guided(guide: Guide, mode: Mod
     assert [image.guided for image in guidance.trace.steps[0].images] == [False, True, False]
 
 
-def test_a_start_mask_guides_where_the_detector_sees_nothing(guide: Guide) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_a_start_mask_guides_where_the_detector_sees_nothing_and_cfgs_step_is_measured_there(
+    guide: Guide, mode: Mode
+) -> None:
     start = torch.zeros(SIZE, SIZE)
     start[64:128, 64:128] = 1
     x = encode(torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 0.1)
-    changed = (guide(VisualSettings(2.0), start=start)(Model(), x, INSIDE) != x).any(1)[0]
+    model = Model()
+    model.cfg_difference = torch.full_like(x, 9.0)
+    model.cfg_difference[..., 8:16, 8:16] = 0.3
+    settings = VisualSettings(2.0, mode, Schedule(curve="constant"), "cfg")
+    update = (x - guide(settings, start=start)(model, x, INSIDE))[0]
+    changed = (update != 0).any(0)
     assert changed[8:16, 8:16].all()
     assert changed.sum() == 64
+    assert masked_rms(update, start[::CELL, ::CELL]) == pytest.approx(0.6, rel=1e-4)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -335,5 +327,3 @@ def test_the_trace_holds_strengths_and_the_seconds_of_each_part(guide: Guide, mo
     assert all(value > 0 for value in step.seconds.values())
     assert len(step.images[0].hands) == 1
     assert step.images[0].mask_area == pytest.approx(guidance.follower.mask.area(0))
-
-
