@@ -54,7 +54,7 @@ def test_the_curves_show_area_and_loss() -> None:
 
 def test_the_loss_after_the_step_is_drawn_where_it_was_measured() -> None:
     assert different(trace([0.5, 0.1], after=0.05), trace([0.5, 0.1]))
-    assert different(trace([0.5, 0.1], after=0.05), trace([0.5, 0.1], after=0.3))
+    assert different(trace([0.5, 0.1], after=0.2), trace([0.5, 0.1], after=0.3))
 
 
 def test_textual_guidance_has_a_panel_of_its_own() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from fairhands.critic.config import CriticConfig
 from fairhands.critic.network import Critic
@@ -288,3 +289,17 @@ def test_a_denoiser_whose_gradient_is_no_number_leaves_that_image_unguided(guide
     assert torch.equal(estimates[1], noise[1])
     assert not torch.equal(estimates[0], noise[0])
     assert [record.note for record in records] == ["", "the critic's gradient is not finite"]
+
+
+def test_exact_works_under_inference_mode_with_a_denoiser_that_computes_again_on_the_way_back(
+    guided: Guided, noise: Tensor
+) -> None:
+    network = NoiseNetwork()
+
+    def denoise(x: Tensor) -> Tensor:
+        return x - checkpoint(network, x, use_reentrant=False)
+
+    expected, _ = guided(VisualSettings(2.0, "exact"), lambda x: x - network(x), noise, MIDDLE)
+    with torch.inference_mode():
+        estimates, _ = guided(VisualSettings(2.0, "exact"), denoise, noise.clone(), MIDDLE)
+    assert torch.allclose(estimates, expected, atol=1e-10)
