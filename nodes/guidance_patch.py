@@ -11,7 +11,6 @@ import comfy.samplers
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from ..fairhands.critic.network import Critic
 from ..fairhands.guidance.attention_map import AttentionRecorder, hand_words_fallback
 from ..fairhands.guidance.cumulative_mask import CumulativeMask
 from ..fairhands.guidance.follow import ATTENTION, CLOSER_LOOK, START_MASK, Fallback, HandFollower, closer_look
@@ -19,6 +18,7 @@ from ..fairhands.guidance.guided_prediction import GuidedPrediction, Prediction
 from ..fairhands.guidance.schedule import Moment
 from ..fairhands.guidance.visual import CriticLoss
 from ..fairhands.hands.masks import fit_mask
+from .critic_text import critic_of, text_for
 from .differentiable import in_place_operations_allowed, make_conditions_differentiable, make_differentiable
 from .guidance_plan import PLAN, MaskPart, Plan, TextualPart, WindowInput, is_flow, moment_timestep, plan_of
 from .hand_words import cross_attention_modules, word_tokens
@@ -85,7 +85,7 @@ def _sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, samp
     if plan.textual:
         _prepare_textual(plan.textual, guider)
     with _recorder(plan.mask, guider.model_patcher) or nullcontext() as words:
-        run = new_run(plan, guider.model_patcher, noise, words)
+        run = new_run(plan, guider.model_patcher, noise, guider.conds.get("positive") or [], words)
         visual = run.guidance.visual
         if plan.visual and visual and visual.w != 0:
             window = visual.schedule.window
@@ -119,9 +119,15 @@ def _prepare_textual(part: TextualPart, guider: Any) -> None:
 
 
 def new_run(
-    plan: Plan, model: comfy.model_patcher.ModelPatcher, noise: torch.Tensor, words: AttentionRecorder | None = None
+    plan: Plan,
+    model: comfy.model_patcher.ModelPatcher,
+    noise: torch.Tensor,
+    positive: list[dict[str, Any]],
+    words: AttentionRecorder | None = None,
 ) -> Run:
-    """The state of a sampling run on latents shaped as `noise`; `words` records what a fallback of the mask reads.
+    """The state of a sampling run on latents shaped as `noise`, with a positive prompt.
+
+    `words` records what a fallback of the mask reads.
 
     Raises:
         ValueError: latents that are not of pictures, a start mask for another batch, exchanged windows.
@@ -148,7 +154,9 @@ def new_run(
     if plan.visual:
         settings = plan.visual.settings
         guidance.visual = replace(settings, schedule=_resolved(settings.schedule, plan.visual.window, sampling))
-        guidance.critic_loss = CriticLoss(critic_of(plan.visual.discriminator), decoder)
+        critic = critic_of(plan.visual.discriminator)
+        text, trace.settings["critic_text"] = text_for(critic, plan.visual.text, positive)
+        guidance.critic_loss = CriticLoss(critic, decoder, text)
     if plan.textual:
         settings = plan.textual.settings
         guidance.textual = replace(settings, schedule=_resolved(settings.schedule, plan.textual.window, sampling))
@@ -299,9 +307,3 @@ def _lora_difference(run: Run, guider: Any) -> torch.Tensor | None:
     if len(differences) < 2 or run.cfg_difference is None:
         return differences[0]
     return differences[1] + guider.cfg * (differences[0] - differences[1])
-
-
-def critic_of(discriminator: comfy.model_patcher.ModelPatcher) -> Critic:
-    """The critic that a HAND_DISCRIMINATOR holds."""
-    make_differentiable(discriminator.model)
-    return discriminator.model

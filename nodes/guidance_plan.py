@@ -94,12 +94,16 @@ class MaskPart:
 
 @dataclass(frozen=True)
 class VisualPart:
-    """Visual guidance with its critic; the window of `settings` is that of `window` once the model is known."""
+    """Visual guidance with its critic; the window of `settings` is that of `window` once the model is known.
+
+    `text`: the pooled embedding `[1, D]` of a text that the artist gave for the critic.
+    """
 
     discriminator: comfy.model_patcher.ModelPatcher
     settings: VisualSettings
     window: WindowInput
     repeats: int = 1
+    text: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

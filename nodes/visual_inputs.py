@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from ..fairhands.guidance.normalisation import Normalisation
 from ..fairhands.guidance.schedule import Curve, Schedule
 from ..fairhands.guidance.visual import Mode, VisualSettings
+from .critic_text import encoded
 from .decoding import AUTO, CHOICES
 from .detector import download_input, hand_detector, threshold_input
 from .guidance_inputs import (
@@ -63,6 +64,16 @@ def visual_inputs() -> list[io.Input]:
         threshold_input("detection_threshold", 0.5),
         download_input(),
         start_mask_input(),
+        io.Clip.Input(
+            "clip", optional=True, tooltip="For a discriminator that was trained with texts: it encodes hand_text."
+        ),
+        io.String.Input(
+            "hand_text",
+            default="",
+            optional=True,
+            tooltip="What the hands should be, for such a discriminator, where the prompt's own encoding does not fit "
+            "it (SDXL, SD3, Flux).",
+        ),
     ]
 
 
@@ -97,6 +108,8 @@ def visual_plan(
     measure_effect: bool = False,
     decoder: str = AUTO,
     start_mask: torch.Tensor | None = None,
+    clip: comfy.sd.CLIP | None = None,
+    hand_text: str = "",
 ) -> Plan:
     """The model's plan with visual guidance in it; hand LoRA and mask settings that it carries stay.
 
@@ -110,5 +123,11 @@ def visual_plan(
     return changed(
         model,
         mask=mask_part(model, vae, decoder, detector, start_mask),
-        visual=VisualPart(discriminator, settings, WindowInput(first_timestep, last_timestep, window_in), recurrence),
+        visual=VisualPart(
+            discriminator,
+            settings,
+            WindowInput(first_timestep, last_timestep, window_in),
+            recurrence,
+            encoded(clip, hand_text),
+        ),
     )

@@ -30,8 +30,8 @@ class CriticConfig:
             raise ValueError(f"input_size and widths should be above 0, found {self.input_size} and {self.widths}")
         if not self.margin >= 0:
             raise ValueError(f"margin should be 0 or more, found {self.margin}")
-        if self.text_dimension is not None:
-            raise ValueError(f"text_dimension should be None, found {self.text_dimension}: no text is judged yet")
+        if self.text_dimension is not None and not _is_positive(self.text_dimension):
+            raise ValueError(f"text_dimension should be None or above 0, found {self.text_dimension}")
 
 
 def _is_positive(number: object) -> bool:

@@ -5,25 +5,35 @@ import math
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+TEXT_CHANNELS = 64  # in which a picture's place and a text are compared
+
 
 class Head(nn.Module):
-    """A discriminator head after StyleGAN-T (arXiv 2301.09515, section 3.2), without a text.
+    """A discriminator head after StyleGAN-T (arXiv 2301.09515, section 3.2).
 
     It takes a feature map, float [N, channels, positions], and gives a logit for each position, float
     [N, positions]. Where StyleGAN-T normalises by the statistics of small groups of the batch, this head
     uses each picture's own: a picture's logits are the same alone and among others.
+
+    With a text the logit is the product of what is seen there and the text, projected to TEXT_CHANNELS:
+    sum(seen * Linear(text)) / sqrt(TEXT_CHANNELS). The projection's bias stands for no text.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, text_dimension: int | None = None) -> None:
         super().__init__()
         self.mix = _block(channels, kernel_size=1)
         self.look_around = _block(channels, kernel_size=9)
-        self.judge = spectral_norm(nn.Conv1d(channels, 1, kernel_size=1))
+        self.judge = spectral_norm(nn.Conv1d(channels, TEXT_CHANNELS if text_dimension else 1, kernel_size=1))
+        self.read = nn.Linear(text_dimension, TEXT_CHANNELS) if text_dimension else None
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, text: Tensor | None = None) -> Tensor:
+        """Logits; `text`: [N, text_dimension] of length 1, or zeros for none, where the head has a text."""
         mixed = self.mix(features)
         mixed = (mixed + self.look_around(mixed)) / math.sqrt(2)
-        return self.judge(mixed).squeeze(1)
+        seen = self.judge(mixed)
+        if self.read is None or text is None:
+            return seen.squeeze(1)
+        return (seen * self.read(text)[..., None]).sum(dim=1) / math.sqrt(TEXT_CHANNELS)
 
 
 def _block(channels: int, kernel_size: int) -> nn.Sequential:

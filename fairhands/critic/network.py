@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .backbones import BACKBONES
 from .config import CriticConfig
@@ -25,21 +26,23 @@ class Critic(nn.Module):
         self.config = config
         self.input_size = config.input_size
         self.backbone = BACKBONES[config.backbone](config)
-        self.heads = nn.ModuleList(Head(channels) for channels in self.backbone.channels)
+        self.heads = nn.ModuleList(Head(channels, config.text_dimension) for channels in self.backbone.channels)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, text: Tensor | None = None) -> Tensor:
         """Judge pictures.
 
         Args:
             pictures: float [N, 3, S, S] in 0..1, RGB, S the critic's `input_size`: crops with one hand each.
+            text: float [N, D] or [1, D], the embedding of what they show, where the critic's `text_dimension` is
+                D; None judges without a text.
 
         Returns:
             float [N, L]: a logit for each position of each feature map.
 
         Raises:
-            ValueError: pictures of another shape.
+            ValueError: pictures or text of another shape.
         """
-        return self.judge(self.features(pictures))
+        return self.judge(self.features(pictures), text)
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """The backbone's feature maps of such pictures, float [N, channels, positions] each."""
@@ -51,9 +54,23 @@ class Critic(nn.Module):
             )
         return self.backbone(pictures)
 
-    def judge(self, features: list[Tensor]) -> Tensor:
-        """The logits [N, L] that the heads give for feature maps."""
-        return torch.cat([head(part) for head, part in zip(self.heads, features, strict=True)], dim=1)
+    def judge(self, features: list[Tensor], text: Tensor | None = None) -> Tensor:
+        """The logits [N, L] that the heads give for feature maps, and a text as for `forward`."""
+        text = self._embedding(features[0], text)
+        return torch.cat([head(part, text) for head, part in zip(self.heads, features, strict=True)], dim=1)
+
+    def _embedding(self, features: Tensor, text: Tensor | None) -> Tensor | None:
+        """The text at length 1 for each picture, zeros where none is given; None for a critic that knows no texts."""
+        dimension = self.config.text_dimension
+        if dimension is None:
+            if text is not None:
+                raise ValueError("text should be None: this critic was trained without texts")
+            return None
+        if text is None:
+            return features.new_zeros(len(features), dimension)
+        if text.ndim != 2 or text.shape[1] != dimension:
+            raise ValueError(f"text should have the shape [N, {dimension}], found {list(text.shape)}")
+        return functional.normalize(text.to(features), dim=1).expand(len(features), -1)
 
     def loss(self, logits: Tensor) -> Tensor:
         """What guidance lowers: the generator's hinge loss of each picture (arXiv 2301.09515).

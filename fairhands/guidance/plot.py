@@ -60,7 +60,8 @@ def _plot_area(axes: Axes, trace: Trace) -> None:
         values = _values(trace, image, lambda record: 100 * record.mask_area)
         axes.plot(_timesteps(trace), values, color=f"C{image}", marker="o", markersize=4, label=f"image {image + 1}")
     axes.set_ylabel("mask area\n(% of the picture)")
-    axes.set_ylim(bottom=0)
+    # Room above, also for an area that never changes.
+    axes.set_ylim(0, 1.1 * max([*(100 * record.mask_area for step in trace.steps for record in step.images), 1.0]))
     if 1 < images <= MOST_IN_LEGEND:
         _legend_above(axes)
 

@@ -54,10 +54,14 @@ class VisualSettings:
 
 @dataclass(frozen=True)
 class CriticLoss:
-    """The critic's loss of the hands in clean estimates, and its gradient."""
+    """The critic's loss of the hands in clean estimates, and its gradient.
+
+    `text`: embedding `[1, D]` of the prompt, for a critic that was trained with texts; None judges without one.
+    """
 
     critic: Critic
     decoder: Decoder
+    text: Tensor | None = None
 
     def gradient(self, estimates: Tensor, regions: Sequence[Sequence[Region]]) -> tuple[Tensor, list[float | None]]:
         """d loss / d estimate, and the loss, of each image.
@@ -102,7 +106,7 @@ class CriticLoss:
                 self._crops(picture, window, views[image, window])
                 for picture, (image, window) in zip(pictures, chosen, strict=True)
             ]
-            losses = self.critic.loss(self.critic(torch.cat(crops)))
+            losses = self.critic.loss(self.critic(torch.cat(crops), self.text))
             judged = [(image, region.weight) for image, window in chosen for region in views[image, window]]
             weights = [weight / totals[image] for image, weight in judged]
             yield [image for image, _ in judged], losses * losses.new_tensor(weights)

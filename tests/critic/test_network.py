@@ -85,7 +85,7 @@ def test_pictures_of_another_shape_are_refused(critic: Critic, shape: tuple[int,
         ({"input_size": 0}, "above 0"),
         ({"widths": (8, -8)}, "above 0"),
         ({"margin": -1.0}, "margin should be 0 or more"),
-        ({"text_dimension": 768}, "text_dimension should be None"),
+        ({"text_dimension": 0}, "text_dimension should be None or above 0"),
     ],
 )
 def test_a_configuration_that_no_critic_has_is_refused(config: dict, words: str):
@@ -112,3 +112,23 @@ def test_measures_of_chance_and_of_perfection():
     assert (accuracy(high, low), area_under_curve(high, low)) == (1, 1)
     assert (accuracy(low, high), area_under_curve(low, high)) == (0, 0)
     assert (accuracy(high, high), area_under_curve(high, high)) == (0.5, 0.5)
+
+
+def test_a_text_changes_the_judgement_and_its_length_does_not() -> None:
+    torch.manual_seed(0)
+    critic = Critic(CriticConfig(input_size=16, widths=(4, 8), text_dimension=6)).eval()
+    pictures, text = torch.rand(3, 3, 16, 16), torch.randn(3, 6)
+    logits = critic(pictures, text)
+    assert logits.shape == Critic(CriticConfig(input_size=16, widths=(4, 8)))(pictures).shape
+    torch.testing.assert_close(critic(pictures, 5 * text), logits)
+    assert not torch.allclose(critic(pictures, text.flip(0)), logits)
+    torch.testing.assert_close(critic(pictures), critic(pictures, torch.zeros(1, 6)))
+    torch.testing.assert_close(critic(pictures[:1], text[:1]), logits[:1])
+
+
+def test_a_text_of_another_length_or_for_a_critic_without_texts_is_refused() -> None:
+    pictures = torch.rand(1, 3, 16, 16)
+    with pytest.raises(ValueError, match=r"text should have the shape \[N, 6\], found \[1, 5\]"):
+        Critic(CriticConfig(input_size=16, widths=(4, 8), text_dimension=6))(pictures, torch.zeros(1, 5))
+    with pytest.raises(ValueError, match="trained without texts"):
+        Critic(CriticConfig(input_size=16, widths=(4, 8)))(pictures, torch.zeros(1, 5))

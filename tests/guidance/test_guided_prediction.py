@@ -230,8 +230,8 @@ def test_a_critic_that_gives_no_number_leaves_the_step_unguided_and_says_so(guid
 class FailsInTheDark(Critic):
     """A critic that gives no number, and no gradient, for dark pictures."""
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return super().forward(pictures) + 0 * (pictures.mean((1, 2, 3)) - 0.05)[:, None].sqrt()
+    def forward(self, pictures: Tensor, text: Tensor | None = None) -> Tensor:
+        return super().forward(pictures, text) + 0 * (pictures.mean((1, 2, 3)) - 0.05)[:, None].sqrt()
 
 
 def denoise_together(x: Tensor) -> Tensor:

@@ -35,6 +35,26 @@ class ProbePatch(io.ComfyNode):
         return io.NodeOutput(patched)
 
 
+class ProbeUnpooled(io.ComfyNode):
+    """CONDITIONING without the pooled embedding of its text."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ProbeUnpooled",
+            inputs=[io.Conditioning.Input("conditioning")],
+            outputs=[io.Conditioning.Output("CONDITIONING")],
+        )
+
+    @classmethod
+    def execute(cls, conditioning: Any) -> io.NodeOutput:  # pyright: ignore[reportIncompatibleMethodOverride]
+        without = [
+            [context, {key: value for key, value in options.items() if key != "pooled_output"}]
+            for context, options in conditioning
+        ]
+        return io.NodeOutput(without)
+
+
 class ProbeGradient(io.ComfyNode):
     """JSON of a directional derivative of a model's clean estimate: by autograd as exact guidance does it, and by
     finite differences."""
@@ -106,4 +126,4 @@ class Derivative(comfy.samplers.Sampler):
         return latent_image
 
 
-NODES: list[type[io.ComfyNode]] = [ProbePatch, ProbeGradient]
+NODES: list[type[io.ComfyNode]] = [ProbePatch, ProbeUnpooled, ProbeGradient]
