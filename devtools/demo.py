@@ -27,7 +27,7 @@ from .server import ComfyServer
 from .steps import StepFailed, step
 
 GRAPH = ROOT / "workflows" / "mend_hands_of_a_picture.json"
-MANNEQUIN_SEED, MANNEQUIN_SIZE, MANNEQUIN_KIND = 3, 128, "six_fingers"
+MANNEQUIN_SEED, MANNEQUIN_SIZE, MANNEQUIN_KIND = 3, 128, "fused"
 # The longer side that the hands are drawn at: the largest that the mannequin model knows.
 DRAWN_AT = 256
 CRITIC = "studio_critic.safetensors"
@@ -78,7 +78,7 @@ def main(photo: Path | None, out: Path) -> dict[str, Any]:
 
 
 def _picture(photo: Path | None) -> tuple[Image.Image, str]:
-    """The photo, upright, or a drawn hand with a finger too many."""
+    """The photo, upright, or a drawn hand with two fingers grown together."""
     if photo is None:
         drawn = mannequin.draw(MANNEQUIN_SEED, MANNEQUIN_SIZE, kind=MANNEQUIN_KIND, studio=True)
         return Image.fromarray(drawn.picture), f"drawn mannequin (seed {MANNEQUIN_SEED}, {MANNEQUIN_KIND})"
