@@ -59,6 +59,7 @@ def test_a_run_writes_a_critic_and_only_the_same_seed_the_same_bytes(tmp_path: P
         (("--input_size", "50"), "divisible by 2"),
         (("--output", "file/critic.safetensors"), "file"),
         (("--output", "."), "Is a folder"),
+        (("--data.model", "nothing.safetensors"), "a fairhands mannequin model is written by"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_drawn(arguments: tuple[str, ...], words: str, tmp_path: Path):

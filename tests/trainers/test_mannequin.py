@@ -49,10 +49,21 @@ def test_a_model_is_improved_with_its_own_autoencoder(tmp_path: Path) -> None:
     for weight, same in zip(base.autoencoder.parameters(), improved.autoencoder.parameters(), strict=True):
         assert torch.equal(weight, same)
     changes = [
-        float((weight - other).abs().max())
+        float((weight - other).detach().abs().max())
         for weight, other in zip(base.denoiser.parameters(), improved.denoiser.parameters(), strict=True)
     ]
     assert 0 < max(changes) < 0.05
+
+
+def test_a_model_to_start_from_that_is_none_is_named_before_any_work(tmp_path: Path) -> None:
+    for start, words in (
+        ("nothing.safetensors", "nothing.safetensors cannot be read as safetensors"),
+        (str(ROOT / "weights" / "finger_judge.safetensors"), "holds fairhands finger judge"),
+    ):
+        status, progress = run(tmp_path, "--start_from", start)
+        assert status == 1
+        assert words in progress.splitlines()[-1]
+        assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_argument_is_one_line_before_any_work(tmp_path: Path) -> None:
