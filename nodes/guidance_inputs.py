@@ -1,21 +1,24 @@
 """Inputs that the guidance nodes share, and what they stand for."""
 
 from dataclasses import replace
+from typing import get_args
 
 import comfy.model_patcher
 import comfy.sd
 import torch
 from comfy_api.latest import io
 
-from ..fairhands.guidance.schedule import FIRST_TIMESTEP, LAST_TIMESTEP
+from ..fairhands.guidance.normalisation import Normalisation
+from ..fairhands.guidance.schedule import FIRST_TIMESTEP, LAST_TIMESTEP, Curve
+from ..fairhands.guidance.visual import Mode
 from ..fairhands.hands.detector import HandDetector
 from .connections import GuidanceTrace
 from .decoding import AUTO, CHOICES, decoder_for
 from .guidance_plan import PERCENT, TIMESTEPS, MaskPart, Plan, plan_of
 
-CURVES = ["noise", "constant", "sigma2", "cosine"]
-NORMALISATIONS = ["unit", "cfg", "clip", "none"]
-MODES = ["fast", "exact"]
+CURVES: list[str] = list(get_args(Curve))
+NORMALISATIONS: list[str] = list(get_args(Normalisation))
+MODES: list[str] = list(get_args(Mode))
 UNITS = [TIMESTEPS, PERCENT]
 
 
@@ -105,7 +108,7 @@ def refuse_unknown(**choices: tuple[str | None, list[str]]) -> bool | str:
     """
     for name, (value, known) in choices.items():
         if value is not None and value not in known:
-            return f"{name} is {value!r}, which this ComfyUI does not have. It has: {', '.join(known)}."
+            return f"{name} is {value!r}, expected one of {', '.join(known)}."
     return True
 
 

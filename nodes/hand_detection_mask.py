@@ -11,6 +11,7 @@ from ..fairhands.hands.openpose import hands_from_pose
 from ..fairhands.hands.preview import draw_hands
 from .connections import CATEGORY, BoundingBox, PoseKeypoint
 from .detector import download_input, hand_detector, threshold_input
+from .mask_inputs import feather_input, search_inputs, shape_inputs
 
 
 class HandDetectionMask(io.ComfyNode):
@@ -19,6 +20,7 @@ class HandDetectionMask(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """What the page shows of the node."""
+        most, tiles = search_inputs()
         return io.Schema(
             node_id="FairHandsHandDetectionMask",
             display_name="Hand Detection Mask",
@@ -27,7 +29,7 @@ class HandDetectionMask(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="Pictures to search; a batch is searched picture by picture."),
                 threshold_input("threshold", 0.5),
-                io.Int.Input("max_hands", default=4, min=1, max=32, tooltip="The most hands to find in a picture."),
+                most,
                 io.Float.Input(
                     "min_size",
                     default=0.0,
@@ -36,30 +38,10 @@ class HandDetectionMask(io.ComfyNode):
                     step=0.01,
                     tooltip="Leave out hands whose shorter side is below this share of the longer side of the picture.",
                 ),
-                io.Int.Input(
-                    "tiles",
-                    default=1,
-                    min=1,
-                    max=6,
-                    tooltip="Above 1: search again in this many by this many overlapping tiles. Finds small hands in "
-                    "large pictures, and takes longer.",
-                ),
-                io.Combo.Input(
-                    "shape",
-                    options=["shape", "hull", "box"],
-                    default="shape",
-                    tooltip="shape follows the fingers, hull wraps the whole hand, box is the rectangle around it.",
-                ),
-                io.Float.Input(
-                    "padding",
-                    default=0.15,
-                    min=0.0,
-                    max=2.0,
-                    step=0.01,
-                    tooltip="Grow the mask by this share of the hand's size. Room for a finger that is missing.",
-                ),
+                tiles,
+                *shape_inputs("shape"),
                 io.Int.Input("dilation", default=0, min=0, max=512, tooltip="Grow the mask further, in pixels."),
-                io.Int.Input("feather", default=0, min=0, max=512, tooltip="Soften the mask's edge, in pixels."),
+                feather_input(),
                 download_input(),
                 PoseKeypoint.Input(
                     "pose_keypoint", optional=True, tooltip="Hands of a pose detector, joined with those found here."

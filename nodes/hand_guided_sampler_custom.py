@@ -51,10 +51,10 @@ class HandGuidedSamplerCustom(io.ComfyNode):
         """Sample with the guider."""
         plan = guiding_plan(guider.model_patcher)
         # Another sampler may have used the same guider.
-        plan.trace.settings, plan.trace.steps, plan.trace.mask = {}, [], None
+        plan.trace.clear()
         output, denoised = sample_custom(noise, guider, sampler, sigmas, latent_image)
         # Another sampler's run refills the plan's own trace.
-        trace = replace(plan.trace, steps=list(plan.trace.steps))
+        trace = replace(plan.trace)
         return io.NodeOutput(output, denoised, mask_of(plan, output["samples"]), trace)
 
 

@@ -1,7 +1,7 @@
 """Hand LoRA Guidance: a MODEL that is moved by what a hand LoRA would change, inside the hands' mask."""
 
 import os
-from typing import Any
+from typing import Any, get_args
 
 import comfy.model_patcher
 import comfy.sd
@@ -33,7 +33,7 @@ from .guidance_patch import guided
 from .guidance_plan import TextualPart, WindowInput, changed, plan_of
 from .lora_branch import HandLora, read_hand_lora
 
-APPLIES_TO = ["cond", "both"]
+APPLIES_TO: list[str] = list(get_args(AppliesTo))
 
 
 class HandLoraGuidance(io.ComfyNode):

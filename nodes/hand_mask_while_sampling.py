@@ -15,8 +15,7 @@ from .guidance_inputs import decoder_input, either_start, patched_outputs, refus
 from .guidance_patch import guided
 from .guidance_plan import MaskPart, changed, plan_of
 from .hand_words import WITHOUT_CROSS_ATTENTION, cross_attention_modules
-
-SHAPES = ["shape", "hull", "box"]
+from .mask_inputs import SHAPES, feather_input, search_inputs, shape_inputs
 
 
 class HandMaskWhileSampling(io.ComfyNode):
@@ -38,22 +37,12 @@ class HandMaskWhileSampling(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="Decodes the estimates in which hands are looked for."),
                 decoder_input(),
                 threshold_input("detection_threshold", 0.5),
-                io.Int.Input("max_hands", default=4, min=1, max=32, tooltip="The most hands to find in a picture."),
-                io.Int.Input(
-                    "tiles",
-                    default=1,
-                    min=1,
-                    max=6,
-                    tooltip="Above 1: search again in this many by this many overlapping tiles, for small hands.",
-                ),
+                *search_inputs(),
                 io.Int.Input(
                     "look_every", default=1, min=1, max=100, tooltip="Look for hands only at each n-th guided step."
                 ),
-                io.Combo.Input("shape", options=SHAPES, default="hull", tooltip="The mask of a hand."),
-                io.Float.Input(
-                    "padding", default=0.15, min=0.0, max=2.0, step=0.01, tooltip="Room around it, by the hand's size."
-                ),
-                io.Int.Input("feather", default=0, min=0, max=512, tooltip="Soften the mask's edge, in pixels."),
+                *shape_inputs("hull"),
+                feather_input(),
                 io.Float.Input(
                     "largest",
                     default=1.0,

@@ -10,7 +10,6 @@ import comfy.lora
 import comfy.lora_convert
 import comfy.model_management
 import comfy.model_patcher
-import comfy.samplers
 import comfy.sd
 import torch
 from comfy.patcher_extension import CallbacksMP, PatcherInjection, WrappersMP
@@ -26,6 +25,9 @@ from ..fairhands.guidance.low_rank import (
     is_convolution,
     weight_shape,
 )
+
+# What calc_cond_batch is: (model, conds, x, sigma, model_options) -> an estimate for each cond.
+CalculateConds = Callable[[Any, list[Any], Tensor, Tensor, dict[str, Any]], list[Tensor]]
 
 PLAIN_CONDS = "fairhands_plain_conds"
 """In transformer_options: how many of the conds run without the branches; those after them run with."""
@@ -143,27 +145,36 @@ def branch_rows(branches: LowRankBranches) -> Callable[..., Tensor]:
 
 
 def predict_with_lora(
+    calculate: CalculateConds,
     model: Any,
     conds: list[Any],
+    lora_conds: list[Any],
     x: Tensor,
-    timestep: Tensor,
+    sigma: Tensor,
     model_options: dict[str, Any],
-    lora_conds: list[Any] | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Denoised estimates `[B, C, h, w]` for each cond, without the branches and with them, in one batch.
+    """Denoised estimates `[B, C, h, w]`: of `conds` without the branches, and of `lora_conds` with them.
 
+    calculate: `comfy.samplers.calc_cond_batch`, or what a wrapper of it has to call.
     model: the network as samplers get it, of a patcher that went through `attach_lora_branch`.
-    conds: as `comfy.samplers.calc_cond_batch` takes them; None stays None, its estimate is zero.
-    lora_conds: conds for the estimates with the branches, e.g. of the LoRA's own CLIP; by default the same.
+    conds, lora_conds: as `calc_cond_batch` takes them; None stays None, its estimate is zero.
+    x: the sampler's. Where it needs a gradient, only the estimates without the branches have one; the others stay
+        out of the batch that is differentiated. Else one batch holds them all.
     """
     options = comfy.model_patcher.create_model_options_clone(model_options)
-    options.setdefault("transformer_options", {})[PLAIN_CONDS] = len(conds)
-    again: list[Any] = [another_cond(cond) for cond in (conds if lora_conds is None else lora_conds)]
-    estimates = comfy.samplers.calc_cond_batch(model, [*conds, *again], x, timestep, options)
+    marks = options.setdefault("transformer_options", {})
+    again = [_another_cond(cond) for cond in lora_conds]
+    if x.requires_grad:
+        plain = calculate(model, conds, x, sigma, model_options)
+        marks[PLAIN_CONDS] = 0
+        with torch.no_grad():
+            return plain, calculate(model, again, x.detach(), sigma, options)
+    marks[PLAIN_CONDS] = len(conds)
+    estimates = calculate(model, [*conds, *again], x, sigma, options)
     return estimates[: len(conds)], estimates[len(conds) :]
 
 
-def another_cond(cond: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+def _another_cond(cond: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
     """The cond under another id, steady over the steps: caches between steps keep estimates by it."""
     if cond is None:
         return None

@@ -51,6 +51,10 @@ class HandFollower:
             self._hands = [[] for _ in estimates]
         return [self._follow(image, estimates[image : image + 1], looks) for image in range(len(estimates))]
 
+    def unchanged(self) -> list[ImageRecord]:
+        """A record for each image at a step that is not guided: nothing is looked for."""
+        return [ImageRecord(mask_area=self.mask.area(image)) for image in range(len(self.mask.picture))]
+
     def regions(self, image: int, by_score: bool) -> list[Region]:
         """Where the critic looks in an image: the hands found last that the mask has, and its parts without one."""
         return critic_regions(self._hands[image], self.mask.picture[image], by_score)

@@ -12,7 +12,7 @@ from torch import Tensor
 from .follow import HandFollower
 from .schedule import Moment
 from .textual import TextualSettings, textual_step
-from .trace import ImageRecord, StepRecord, Trace
+from .trace import StepRecord, Trace
 from .visual import CriticLoss, VisualSettings, visual_step
 
 
@@ -73,7 +73,7 @@ class GuidedPrediction:
         leaf, prediction = self._predict(predict, x, step.lora_strength != 0, exact)
         denoised = prediction.denoised.detach() if prediction.denoised.requires_grad else prediction.denoised
         with _timed(self._seconds, "detect", denoised):
-            step.images = self.follower(denoised)
+            step.images = self.follower(denoised) if visual or textual else self.follower.unchanged()
         self.trace.steps.append(step)
         masks = self._latent_masks(denoised)
         guided = denoised
@@ -213,6 +213,3 @@ def _now(tensor: Tensor) -> float:
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
     return time.perf_counter()
-
-
-__all__ = ["GuidedPrediction", "ImageRecord", "Predict", "Prediction"]

@@ -9,6 +9,7 @@ with a strength s_i of its own, 0 being the layer itself.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -27,7 +28,7 @@ _POINTWISE = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}
 
 
 @dataclass(frozen=True)
-class Branch:
+class Branch(ABC):
     """One addition to a layer's output; its tensors are never inference tensors, so a gradient passes through."""
 
     def __post_init__(self) -> None:
@@ -41,13 +42,13 @@ class Branch:
         with torch.inference_mode(False):
             return replace(self, **{name: tensor.to(device, dtype) for name, tensor in self._tensors().items()})
 
+    @abstractmethod
     def fitted(self, layer: nn.Module) -> "Branch":
         """The branch with its tensors in the layer's shapes. Raises ValueError where they do not fit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __call__(self, layer: Any, x: Tensor, strength: "float | Tensor") -> Tensor:
         """What to add to the output for the layer's input x; strength is one number, or `[len(x)]`."""
-        raise NotImplementedError
 
     def _tensors(self) -> dict[str, Tensor]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}

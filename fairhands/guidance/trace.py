@@ -65,6 +65,10 @@ class Trace:
     steps: list[StepRecord] = field(default_factory=list)
     mask: torch.Tensor | None = None
 
+    def clear(self) -> None:
+        """Forget the last run; lists that were given out stay as they are."""
+        self.settings, self.steps, self.mask = {}, [], None
+
     def to_json(self) -> str:
         """Every number of the trace as JSON, which knows no NaN or infinity: they become null."""
         numbers = {"settings": self.settings, "steps": [asdict(step) for step in self.steps]}

@@ -39,7 +39,7 @@ GREY = torch.full((3, SIZE, SIZE), 0.5)
 
 
 def empty_mask(batch: int = 1, size: int = SIZE, **growth: float) -> CumulativeMask:
-    return CumulativeMask(batch, size, size, STYLE, growth=MaskGrowth(**growth))  # type: ignore[arg-type]
+    return CumulativeMask(batch, size, size, STYLE, growth=MaskGrowth(**growth))
 
 
 def test_a_look_records_the_hands_and_joins_the_mask(hand_detector: HandDetector) -> None:
@@ -48,7 +48,7 @@ def test_a_look_records_the_hands_and_joins_the_mask(hand_detector: HandDetector
     assert plain.hands == []
     assert (plain.mask_area, plain.fallback) == (0.0, "")
     (hand,) = found.hands
-    assert share_covered(tuple(hand["box"]), HAND.boxes[0]) > 0.8  # type: ignore[arg-type]
+    assert share_covered(tuple(hand["box"]), HAND.boxes[0]) > 0.8
     assert found.mask_area == pytest.approx(follow.mask.area(1))
     assert found.mask_area > 0.02
 

@@ -311,6 +311,7 @@ def test_every_nth_step_of_a_window_is_guided_and_repeats_of_a_step_count_once(g
             step = guidance.trace.steps[-1]
             assert (step.visual_strength > 0) is turn
             assert (step.lora_strength > 0) is turn
+            assert bool(step.images[0].hands) is turn  # at the others nothing is looked for
     assert len(guidance.trace.steps) == 7
 
 

@@ -51,7 +51,7 @@ def test_pure_noise_of_a_flow_model_has_a_finite_step() -> None:
 
 def test_an_unknown_curve_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="schedule is 'linear', expected one of noise, constant, sigma2, cosine"):
-        Schedule(curve="linear")  # type: ignore[arg-type]
+        Schedule(curve="linear")
 
 
 def test_no_step_at_all_is_refused() -> None:

@@ -58,7 +58,7 @@ def test_strength_is_v_times_the_schedule_which_is_constant_by_default() -> None
 
 def test_what_it_applies_to_is_checked() -> None:
     with pytest.raises(ValueError, match="applies_to is 'uncond', expected one of cond, both"):
-        TextualSettings(1.0, applies_to="uncond")  # type: ignore[arg-type]
+        TextualSettings(1.0, applies_to="uncond")
 
 
 def noise(seed: int, batch: int = 1) -> Tensor:

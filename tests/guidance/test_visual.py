@@ -121,7 +121,7 @@ def test_a_gradient_of_zero_or_an_empty_mask_makes_no_step_and_leaves_a_note(mas
 )
 def test_unknown_settings_are_refused(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        VisualSettings(1.0, **settings)  # type: ignore[arg-type]
+        VisualSettings(1.0, **settings)
 
 
 # From here on: small pictures under a mask of ones, in double precision, to compare with formulas.

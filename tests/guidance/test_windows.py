@@ -142,7 +142,7 @@ def by_whole_decoding(
         crops = square_crops(picture, [region.box for region in some], critic.input_size, critic.config.margin)
         weights = torch.tensor([region.weight for region in some], dtype=torch.float64)
         losses.append((critic.loss(critic(crops)) * weights).sum() / weights.sum() if some else None)
-    (gradient,) = torch.autograd.grad(sum(loss for loss in losses if loss is not None), leaf)  # type: ignore[arg-type]
+    (gradient,) = torch.autograd.grad(sum(loss for loss in losses if loss is not None), leaf)
     return gradient, [None if loss is None else loss.item() for loss in losses]
 
 

@@ -131,7 +131,8 @@ class Predictor(comfy.samplers.Sampler):
         options["transformer_options"].setdefault("patches", {})["input_block_patch"] = [self._look]
         conds = [model_wrap.conds["positive"], model_wrap.conds["negative"]]
         self.hooks = hooks(self.network)
-        self.estimates = self.predict(network, conds, x, sigmas[:1].expand(len(x)), options)
+        sigma = sigmas[:1].expand(len(x))
+        self.estimates = self.predict(comfy.samplers.calc_cond_batch, network, conds, conds, x, sigma, options)
         return latent_image
 
     def _look(self, hidden: torch.Tensor, transformer_options: dict[str, Any]) -> torch.Tensor:
