@@ -1,6 +1,34 @@
 """What a critic's file has to say about its network, so that the network can be built from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """The frozen vision transformer that a critic looks with.
+
+    Args:
+        name: what it is called where it comes from, such as `facebook/dino-vits16`.
+        shape: transformers' configuration of it, with its `model_type`.
+        places: which of its hidden states give features: 0 is after the embeddings, n after block n.
+        mean, deviation: of the colours that it was trained with, in 0..1.
+        sha256: hash of its weights.
+    """
+
+    name: str
+    shape: dict[str, Any] = field(hash=False)
+    places: tuple[int, ...] = (0, 3, 6, 9, 12)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    deviation: tuple[float, float, float] = IMAGENET_DEVIATION
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("places", "mean", "deviation"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists only
 
 
 @dataclass(frozen=True)
@@ -13,6 +41,8 @@ class CriticConfig:
         margin: context on each side of a hand's box in its crops, relative to the box's longer side.
         widths: channels of the backbone's stages, for a backbone that leaves the choice.
         text_dimension: length of the text embedding that it judges by; None: it judges without a text.
+        transformer: the backbone "vit"'s own.
+        calibration: scale and offset of a picture's mean logit, whose sigmoid is then how likely a hand is right.
 
     Raises:
         ValueError: a value that no critic has.
@@ -23,9 +53,14 @@ class CriticConfig:
     margin: float = 0.15
     widths: tuple[int, ...] = (16, 32, 64, 128)
     text_dimension: int | None = None
+    transformer: Transformer | None = None
+    calibration: tuple[float, float] = (1.0, 0.0)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # JSON has lists only
+        object.__setattr__(self, "calibration", tuple(self.calibration))
+        if isinstance(self.transformer, dict):
+            object.__setattr__(self, "transformer", Transformer(**self.transformer))
         if not all(_is_positive(number) for number in (self.input_size, *self.widths)):
             raise ValueError(f"input_size and widths should be above 0, found {self.input_size} and {self.widths}")
         if not self.margin >= 0:

@@ -72,6 +72,11 @@ class Critic(nn.Module):
             raise ValueError(f"text should have the shape [N, {dimension}], found {list(text.shape)}")
         return functional.normalize(text.to(features), dim=1).expand(len(features), -1)
 
+    def probability(self, logits: Tensor) -> Tensor:
+        """How likely each hand is right, 0..1, as calibrated on held-out hands: logits [N, L] -> [N]."""
+        scale, offset = self.config.calibration
+        return torch.sigmoid(scale * logits.mean(dim=1) + offset)
+
     def loss(self, logits: Tensor) -> Tensor:
         """What guidance lowers: the generator's hinge loss of each picture (arXiv 2301.09515).
 

@@ -1,0 +1,1 @@
+"""Readers of the datasets that hands and people are taken from."""
