@@ -19,6 +19,7 @@ from fairhands.mannequin_world.autoencoder import Autoencoder
 from fairhands.mannequin_world.pictures import Pictures, draw_pictures
 from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.configuration import Configuration, from_command_line
+from fairhands.training.draw import Draw
 from fairhands.training.loop import Loop, LoopSettings, Losses
 from fairhands.training.program import device, stop
 from fairhands.weight_files import WeightFileError
@@ -109,8 +110,8 @@ def train(drawn: Pictures, seen: Tensor, settings: Settings) -> FingerJudge:
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)  # faster on processors
     loop = Loop(network, settings.training, settings.seed, settings.output, "finger_judge")
 
-    def losses(generator: torch.Generator) -> Losses:
-        pictures, kinds = _batch(drawn, seen, settings.training.batch, generator)
+    def losses(draw: Draw) -> Losses:
+        pictures, kinds = _batch(drawn, seen, draw)
         logits = network(pictures.to(loop.device))
         kinds = kinds.to(loop.device)
         right = (logits.argmax(dim=1) == kinds).float().mean()
@@ -119,20 +120,20 @@ def train(drawn: Pictures, seen: Tensor, settings: Settings) -> FingerJudge:
     return loop.run(losses)
 
 
-def _batch(drawn: Pictures, seen: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _batch(drawn: Pictures, seen: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
     """Pictures [N, 3, S, S] in 0..1, a half reconstructed, some blurred or without their hand; and their verdicts."""
-    chosen = torch.randint(len(seen), (count,), generator=generator)
-    half = count // 2
+    chosen = draw.integers(len(seen))
+    half = len(chosen) // 2
     pictures = torch.cat([drawn.pictures[chosen[:half]], seen[chosen[half:]]]) / 255
     kinds = drawn.kinds[chosen].clone()
-    empty = torch.rand(count, generator=generator) < WITHOUT_HAND
+    empty = draw.uniform() < WITHOUT_HAND
     pictures[empty] = _without_hand(pictures[empty])
     kinds[empty] = NO_HAND
-    mirrored = torch.rand(count, generator=generator) < 0.5
+    mirrored = draw.uniform() < 0.5
     pictures[mirrored] = pictures[mirrored].flip(-1)
-    blurred = torch.rand(count, generator=generator) < 0.3
+    blurred = draw.uniform() < 0.3
     pictures[blurred] = functional.avg_pool2d(pictures[blurred], 3, stride=1, padding=1, count_include_pad=False)
-    noise = torch.randn(pictures.shape, generator=generator) * 0.05 * torch.rand(count, 1, 1, 1, generator=generator)
+    noise = draw.normal(*pictures.shape[1:]) * 0.05 * draw.uniform(1, 1, 1)
     return (pictures + noise).clamp(0, 1).contiguous(memory_format=torch.channels_last), kinds
 
 

@@ -27,6 +27,7 @@ from fairhands.mannequin_world.prompts import HAND, MALFORMED_HAND, NOTHING, PRO
 from fairhands.training import checkpoint
 from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.configuration import Configuration, from_command_line
+from fairhands.training.draw import Draw
 from fairhands.training.loop import Loop, LoopSettings, Losses
 from fairhands.training.program import device, stop
 from fairhands.training.sheet import write_sheet
@@ -130,25 +131,26 @@ def train_autoencoder(pictures: Tensor, settings: Settings) -> Autoencoder:
     loop = Loop(network, settings.autoencoder, settings.seed, settings.output, "autoencoder")
     shown = (pictures[:SHOWN] / 255).to(loop.device)
 
-    def losses(generator: torch.Generator) -> Losses:
-        crops = _crops(pictures, settings.autoencoder.batch, generator).to(loop.device)
+    def losses(draw: Draw) -> Losses:
+        crops = _crops(pictures, draw).to(loop.device)
         latents = network.encode(crops)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        noise = draw.normal(*latents.shape[1:]).to(latents)
         seen = network.decode(latents + settings.autoencoder.latent_noise * noise)
         return reconstruction_losses(crops, latents.float(), seen.float(), settings.autoencoder.moment_weight)
 
     @torch.no_grad()
     def sample(step: int) -> None:
-        seen = loop.averaged.decode(loop.averaged.encode(shown))
+        with loop.averaged.in_place():
+            seen = network.decode(network.encode(shown))
         write_sheet(settings.output / "samples" / f"autoencoder_{step:06}.png", torch.cat([shown, seen]), len(shown))
 
     return loop.run(losses, sample)
 
 
-def _crops(pictures: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Random crops [count, 3, 64, 64] in 0..1, at any pixel."""
-    chosen = torch.randint(len(pictures), (count,), generator=generator)
-    corners = torch.randint(pictures.shape[-1] - CROP + 1, (count, 2), generator=generator)
+def _crops(pictures: Tensor, draw: Draw) -> Tensor:
+    """Random crops [batch, 3, 64, 64] in 0..1, at any pixel."""
+    chosen = draw.integers(len(pictures))
+    corners = draw.integers(pictures.shape[-1] - CROP + 1, 2)
     crops = [
         pictures[number, :, top : top + CROP, left : left + CROP]
         for number, (top, left) in zip(chosen.tolist(), corners.tolist(), strict=True)
@@ -205,12 +207,12 @@ def train_denoiser(
     shown_noise = torch.randn(SHOWN, *latents.shape[1:], generator=torch.Generator().manual_seed(settings.seed))
     shown_noise = shown_noise.repeat(len(PROMPTS), 1, 1, 1).to(loop.device)
 
-    def losses(generator: torch.Generator) -> Losses:
-        chosen = torch.randint(len(latents), (settings.denoiser.batch,), generator=generator)
-        prompts = _prompts(kinds[chosen], settings.denoiser, generator).to(loop.device)
+    def losses(draw: Draw) -> Losses:
+        chosen = draw.integers(len(latents))
+        prompts = _prompts(kinds[chosen], settings.denoiser, draw).to(loop.device)
         clean = latents[chosen]
-        noise = torch.randn(clean.shape, generator=generator)
-        logits = torch.randn(len(clean), generator=generator)
+        noise = draw.normal(*clean.shape[1:])
+        logits = draw.normal()
         levels = torch.sigmoid(settings.denoiser.level_mean + settings.denoiser.level_deviation * logits)
         clean, noise, levels = clean.to(loop.device), noise.to(loop.device), levels.to(loop.device)
         with _attention(loop.device):
@@ -219,7 +221,8 @@ def train_denoiser(
 
     @torch.no_grad()
     def sample(step: int) -> None:
-        drawn = denoiser.sample(loop.averaged.eval(), shown_noise, shown_prompts)
+        with loop.averaged.in_place():
+            drawn = denoiser.sample(network, shown_noise, shown_prompts)
         write_sheet(settings.output / "samples" / f"denoiser_{step:06}.png", autoencoder.decode(drawn), SHOWN)
 
     return loop.run(losses, sample)
@@ -230,10 +233,10 @@ def _attention(device: torch.device) -> AbstractContextManager[object]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
-def _prompts(kinds: Tensor, settings: DenoiserSettings, generator: torch.Generator) -> Tensor:
+def _prompts(kinds: Tensor, settings: DenoiserSettings, draw: Draw) -> Tensor:
     """A prompt's vector for each kind of hand [N]: what it is, just `hand`, or nothing."""
     table = torch.stack([encode(prompt) for prompt in (NOTHING, HAND, RIGHT_HAND, MALFORMED_HAND)])
-    unprompted, specific = torch.rand(2, len(kinds), generator=generator)
+    unprompted, specific = draw.uniform(), draw.uniform()
     known = torch.where(kinds == STUDIO_KINDS.index(RIGHT), 2, 3)
     named = torch.where(specific < settings.specific, known, 1)
     return table[torch.where(unprompted < settings.unprompted, 0, named)]

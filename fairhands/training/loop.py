@@ -1,10 +1,9 @@
 """The loop that trainers share: optimiser, learning rate, mixed precision, moving average, checkpoints, logs."""
 
 import math
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -12,127 +11,191 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from . import checkpoint
+from . import checkpoint, processes
 from .configuration import Configuration
+from .draw import Draw, draw_of
+from .moving_average import MovingAverage, trained_state
 
 Losses = Mapping[str, Tensor]
 """Scalars by name; `loss` is the one that is lowered, the others are logged beside it."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
-SEEDS = 2**31
-LOGGED_EVERY = 20
+LONGEST_GRADIENT = 1.0
 
 
 class LoopSettings(Configuration):
     """How long and how fast a network is trained."""
 
     steps: int = Field(ge=1, description="How often the weights are changed.")
-    batch: int = Field(ge=1, description="Examples looked at in a step.")
-    learning_rate: float = Field(gt=0, description="AdamW's learning rate after the warm-up; it falls by a cosine.")
+    batch: int = Field(ge=1, description="Examples looked at in a pass, on each device.")
+    accumulate: int = Field(default=1, ge=1, description="Passes whose gradients make one step.")
+    learning_rate: float = Field(gt=0, description="The learning rate after the warm-up; it falls by a cosine.")
     warm_up: int = Field(default=200, ge=0, description="Steps in which the learning rate rises from zero.")
     average: float = Field(
-        default=0.999, ge=0, lt=1, description="Decay of the moving average of the weights, which is what is kept."
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="Decay of the moving average of the weights, which is what is kept; 0 keeps the last weights.",
+    )
+    precision: Literal["bf16", "fp32"] = Field(
+        default="bf16", description="In what is computed: bf16 (mixed precision) or fp32."
     )
     save_every: int = Field(default=500, ge=1, description="Steps between checkpoints to resume from.")
     sample_every: int = Field(default=1000, ge=1, description="Steps between sheets of sample pictures.")
+    log_every: int = Field(default=20, ge=1, description="Steps between points of the curves in TensorBoard.")
 
 
 class Loop(Generic[Network]):
     """Trains one network, from its last checkpoint if there is one; exactly as if it had not been stopped.
 
     Each step draws from a generator seeded with the seed and the step's number alone, so a resumed training
-    sees the examples and the noise that an uninterrupted one would have seen.
+    sees the examples and the noise that an uninterrupted one would have seen. Several processes share a step: each
+    looks at its own examples, and their gradients are averaged.
 
     Args:
-        network: what is trained, on the device to train on. Its weights are changed in place.
+        network: what is trained, on the device to train on, the same in each process. Its weights are changed in
+            place; frozen ones are neither averaged nor kept in checkpoints.
         settings: how long and how fast.
         seed: of examples and noise.
         folder: where checkpoints and logs are kept.
         name: of this network, in files, logs and the progress bar.
+        betas: AdamW's.
+        beside: parameters that are trained with the network and not kept in it.
+
+    Raises:
+        CheckpointError: there is a checkpoint of another training.
     """
 
-    def __init__(self, network: Network, settings: LoopSettings, seed: int, folder: Path, name: str) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: LoopSettings,
+        seed: int,
+        folder: Path,
+        name: str,
+        betas: tuple[float, float] = (0.9, 0.99),
+        beside: nn.Module | None = None,
+    ) -> None:
         self.network = network
-        self.averaged: Network = deepcopy(network)
-        self.averaged.requires_grad_(False)
         self.settings = settings
         self.seed = seed
         self.folder = folder
         self.name = name
+        self.beside = beside or nn.Identity()
         self.step = 0
-        trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.device = trainable[0].device
+        self.curve: list[tuple[int, float]] = []
+        self.averaged = MovingAverage(network, settings.average)
+        self._trainable = [weight for weight in self._weights() if weight.requires_grad]
+        self.device = self._trainable[0].device
+        self._sums: dict[str, Tensor] = {}
         self._optimiser = torch.optim.AdamW(
-            trainable, settings.learning_rate, (0.9, 0.99), weight_decay=0.0, fused=True
+            self._trainable, settings.learning_rate, betas, weight_decay=0.0, fused=True
         )
+        self._resume()
 
-    def run(self, losses: Callable[[torch.Generator], Losses], sample: Callable[[int], None] | None = None) -> Network:
-        """Train to the last step and give the averaged network.
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return processes.state().is_main_process
+
+    def draw(self, step: int, at: int) -> Draw:
+        """What is drawn in pass `at` of a step in this process."""
+        state, settings = processes.state(), self.settings
+        part = at * state.num_processes + state.process_index
+        return draw_of(self.seed, step, settings.batch, part, settings.accumulate * state.num_processes)
+
+    def passes(self) -> Iterable[Draw]:
+        """The draws of all passes still to come, in their order, for whoever loads examples ahead."""
+        for step in range(self.step, self.settings.steps):
+            for at in range(self.settings.accumulate):
+                yield self.draw(step, at)
+
+    def run(self, losses: Callable[[Draw], Losses], sample: Callable[[int], None] | None = None) -> Network:
+        """Train to the last step and give the network with its averaged weights, in evaluation mode.
 
         Args:
-            losses: draws a batch with the generator and gives its losses.
-            sample: draws pictures of the averaged network; gets the step's number. None where there is nothing to see.
+            losses: draws the examples of a pass and gives its losses, means over the examples.
+            sample: draws pictures with `averaged.in_place()`; gets the step's number. Called in the main process.
         """
-        self._resume()
-        log = SummaryWriter(str(self.folder / "logs" / self.name), purge_step=self.step)
-        progress = tqdm(total=self.settings.steps, initial=self.step, desc=f"training the {self.name}", unit="step")
+        logs = str(self.folder / "logs" / self.name)
+        log = SummaryWriter(logs, purge_step=self.step + 1) if self.is_main else None
+        steps = self.settings.steps
+        title = f"training the {self.name}"
+        progress = tqdm(total=steps, initial=self.step, desc=title, unit="step", disable=not self.is_main)
         self.network.train()
+        begun_at = self.step
         try:
-            while self.step < self.settings.steps:
-                figures = self._advance(losses)
+            while self.step < steps:
+                self._advance(losses)
                 progress.update()
-                if self.step % LOGGED_EVERY == 0:
-                    self._log(log, progress, figures)
-                if self.step % self.settings.save_every == 0:
+                if self.step % self.settings.log_every == 0:
+                    self._log(log, progress)
+                if self.step % self.settings.save_every == 0 and self.step < steps:
                     self._save()
-                if sample and self.step % self.settings.sample_every == 0:
+                if sample and self.is_main and self.step % self.settings.sample_every == 0:
                     sample(self.step)
         finally:
             progress.close()
-            log.close()
-        self._save()
-        self.averaged.eval()
-        return self.averaged
+            if log is not None:
+                log.close()
+        if self.step > begun_at:
+            self._save()
+        self.averaged.keep()
+        return self.network
 
-    def _advance(self, losses: Callable[[torch.Generator], Losses]) -> Losses:
+    def _advance(self, losses: Callable[[Draw], Losses]) -> None:
         for group in self._optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * pace(self.step, self.settings.warm_up, self.settings.steps)
-        generator = torch.Generator().manual_seed(self.seed * SEEDS + self.step)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            figures = losses(generator)
         self._optimiser.zero_grad()
-        figures["loss"].backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for at in range(self.settings.accumulate):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+                figures = losses(self.draw(self.step, at))
+            (figures["loss"] / self.settings.accumulate).backward()
+            self._add(figures)
+        processes.average(weight.grad for weight in self._trainable if weight.grad is not None)
+        nn.utils.clip_grad_norm_(self._trainable, LONGEST_GRADIENT)
         self._optimiser.step()
         self.step += 1
-        self._average()
-        return figures
+        self.averaged.follow(self.step)
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Follow the weights, faster in the beginning, when the average still holds the random start."""
-        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
-        own = [value for value in self.averaged.state_dict().values() if value.is_floating_point()]
-        new = [value for value in self.network.state_dict().values() if value.is_floating_point()]
-        for average, weight in zip(own, new, strict=True):
-            average.lerp_(weight, 1 - decay)
+    def _weights(self) -> list[nn.Parameter]:
+        return [*self.network.parameters(), *self.beside.parameters()]
 
-    def _log(self, log: SummaryWriter, progress: tqdm, figures: Losses) -> None:
+    def _add(self, figures: Losses) -> None:
+        """Sum figures up on the device; reading each would make the device wait."""
         for name, value in figures.items():
-            log.add_scalar(name, value.item(), self.step)
+            share = value.detach().float() / (self.settings.accumulate * self.settings.log_every)
+            self._sums[name] = self._sums[name] + share if name in self._sums else share
+
+    def _log(self, log: SummaryWriter | None, progress: tqdm) -> None:
+        """Log each figure's mean over the steps since the last time."""
+        processes.average(self._sums.values())
+        figures = {name: value.item() for name, value in self._sums.items()}
+        self._sums = {}
+        self.curve.append((self.step, figures["loss"]))
+        progress.set_postfix(loss=f"{figures['loss']:.4f}", refresh=False)
+        if log is None:
+            return
+        for name, value in figures.items():
+            log.add_scalar(name, value, self.step)
         log.add_scalar("learning_rate", self._optimiser.param_groups[0]["lr"], self.step)
-        progress.set_postfix(loss=f"{figures['loss'].item():.4f}", refresh=False)
+        log.flush()
 
     def _save(self) -> None:
-        checkpoint.save(
-            self._checkpoint_file(),
-            step=self.step,
-            seed=self.seed,
-            network=self.network.state_dict(),
-            averaged=self.averaged.state_dict(),
-            optimiser=self._optimiser.state_dict(),
-        )
+        processes.average_buffers(self.network)
+        if self.is_main:
+            checkpoint.save(
+                self._checkpoint_file(),
+                step=self.step,
+                seed=self.seed,
+                network=trained_state(self.network),
+                beside=self.beside.state_dict(),
+                averaged=self.averaged.weights,
+                optimiser=self._optimiser.state_dict(),
+                sums=self._sums,
+                curve=self.curve,
+            )
 
     def _resume(self) -> None:
         state = checkpoint.load(self._checkpoint_file(), self.device)
@@ -143,9 +206,19 @@ class Loop(Generic[Network]):
                 f"{self._checkpoint_file()} was trained with seed {state['seed']}, not {self.seed}: give that seed, "
                 "or another output folder."
             )
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
+        if {name: value.shape for name, value in state["network"].items()} != {
+            name: value.shape for name, value in trained_state(self.network).items()
+        }:
+            raise checkpoint.CheckpointError(
+                f"{self._checkpoint_file()} is of a network of another shape: give the settings that it was begun "
+                "with, or another output folder."
+            )
+        self.network.load_state_dict(state["network"], strict=False)
+        self.beside.load_state_dict(state["beside"])
+        self.averaged.weights = state["averaged"]
         self._optimiser.load_state_dict(state["optimiser"])
+        self._sums = state["sums"]
+        self.curve = [(step, loss) for step, loss in state["curve"]]
         self.step = state["step"]
 
     def _checkpoint_file(self) -> Path:

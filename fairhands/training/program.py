@@ -5,6 +5,8 @@ from typing import NoReturn
 
 import torch
 
+from . import processes
+
 
 def stop(program: str, status: int, sentence: str) -> NoReturn:
     """End the program with one line on standard error."""
@@ -13,5 +15,5 @@ def stop(program: str, status: int, sentence: str) -> NoReturn:
 
 
 def device() -> torch.device:
-    """An NVIDIA card where there is one, else the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """An NVIDIA card where there is one, each process its own, else the processor."""
+    return processes.state().device

@@ -1,0 +1,31 @@
+"""Several processes that train one network together; `accelerate launch` starts them."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed
+from accelerate import PartialState
+from torch import Tensor, nn
+
+
+def state() -> PartialState:
+    """Which of how many processes this is, and the device that it computes on."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def average(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by its mean over all processes, which must all call this with tensors of the same shapes."""
+    processes = state().num_processes
+    own = list(tensors)
+    if processes == 1 or not own:
+        return
+    waiting = [torch.distributed.all_reduce(tensor, async_op=True) for tensor in own]
+    for work in waiting:
+        if work is not None:
+            work.wait()
+    torch._foreach_div_(own, processes)
+
+
+def average_buffers(network: nn.Module) -> None:
+    """Average what all processes' pictures left in the network's buffers, such as the statistics of batches."""
+    average(buffer for buffer in network.buffers() if buffer.is_floating_point())
