@@ -29,7 +29,8 @@ from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.configuration import Configuration, from_command_line
 from fairhands.training.draw import Draw
 from fairhands.training.loop import Loop, LoopSettings, Losses
-from fairhands.training.program import device, stop
+from fairhands.training.processes import device
+from fairhands.training.program import stop
 from fairhands.training.sheet import write_sheet
 from fairhands.weight_files import WeightFileError
 

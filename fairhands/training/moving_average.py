@@ -31,7 +31,8 @@ class MovingAverage:
         """Take in the weights after a step, faster in the beginning, when the average still holds the random start."""
         decay = min(self.decay, (1 + step) / (10 + step))
         current = self._current()
-        torch._foreach_lerp_(list(self.weights.values()), [current[name] for name in self.weights], 1 - decay)
+        for name, average in self.weights.items():
+            average.lerp_(current[name], 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -8,6 +8,11 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 
+def device() -> torch.device:
+    """What this process computes on: an NVIDIA card of its own where there is one, else the processor."""
+    return torch.device(state().device)
+
+
 def state() -> PartialState:
     """Which of how many processes this is, and the device that it computes on."""
     return PartialState(cpu=not torch.cuda.is_available())
@@ -23,7 +28,8 @@ def average(tensors: Iterable[Tensor]) -> None:
     for work in waiting:
         if work is not None:
             work.wait()
-    torch._foreach_div_(own, processes)
+    for tensor in own:
+        tensor /= processes
 
 
 def average_buffers(network: nn.Module) -> None:

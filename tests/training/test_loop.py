@@ -14,7 +14,7 @@ from fairhands.training.loop import Loop, LoopSettings, Losses, pace
 
 ROOT = Path(__file__).parents[2]
 
-TWICE = (*"accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2 --main_process_port 0".split(),)
+LAUNCH = "accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2 --main_process_port 0"
 TWO_PROCESSES = """
 import sys
 from pathlib import Path
@@ -107,7 +107,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None
     one, _ = train(tmp_path / "one", batch=8)
     program = tmp_path / "program.py"
     program.write_text(TWO_PROCESSES)
-    command = [sys.executable, "-m", *TWICE, str(program), str(tmp_path / "two")]
+    command = [sys.executable, "-m", *LAUNCH.split(), str(program), str(tmp_path / "two")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
