@@ -4,10 +4,12 @@ Another backbone is another class and its line in `BACKBONES`; nothing else chan
 """
 
 import itertools
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
 from .config import CriticConfig
+from .weights import fill
 
 
 class Backbone(nn.Module):
@@ -19,6 +21,14 @@ class Backbone(nn.Module):
     """
 
     channels: list[int]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Its weights, named as in a critic's file; on the CPU or where they are."""
+        return self.state_dict()
+
+    def fill(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights named as `weights` names them; raises ValueError where they are not this backbone's."""
+        fill(self, weights, "backbone.")
 
 
 class ConvolutionalBackbone(Backbone):
@@ -63,4 +73,10 @@ def _normalised(convolution: nn.Conv2d) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.LeakyReLU(0.2))
 
 
-BACKBONES: dict[str, type[Backbone]] = {"conv": ConvolutionalBackbone}
+def _transformer(config: CriticConfig) -> Backbone:
+    from .vit import TransformerBackbone  # transformers takes seconds to import, and only this backbone needs it
+
+    return TransformerBackbone(config)
+
+
+BACKBONES: dict[str, Callable[[CriticConfig], Backbone]] = {"conv": ConvolutionalBackbone, "vit": _transformer}

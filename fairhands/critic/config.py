@@ -16,7 +16,10 @@ class Transformer:
         shape: transformers' configuration of it, with its `model_type`.
         places: which of its hidden states give features: 0 is after the embeddings, n after block n.
         mean, deviation: of the colours that it was trained with, in 0..1.
-        sha256: hash of its weights.
+        sha256: hash of its weights (`fairhands.critic.weights.digest`); empty: any weights will do.
+
+    Raises:
+        ValueError: a value that no transformer has.
     """
 
     name: str
@@ -29,6 +32,15 @@ class Transformer:
     def __post_init__(self) -> None:
         for name in ("places", "mean", "deviation"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists only
+        if not isinstance(self.shape, dict) or not all(isinstance(text, str) for text in (self.name, self.sha256)):
+            raise ValueError(f"a transformer's name and sha256 should be texts and its shape a table, found {self}")
+        if not self.places or not all(isinstance(place, int) for place in self.places):
+            raise ValueError(f"a transformer's places should be one or more whole numbers, found {self.places}")
+        if len(self.mean) != 3 or len(self.deviation) != 3 or not all(value > 0 for value in self.deviation):
+            raise ValueError(
+                f"a transformer's mean and deviation should be three numbers each, the latter above 0, "
+                f"found {self.mean} and {self.deviation}"
+            )
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class CriticConfig:
         margin: context on each side of a hand's box in its crops, relative to the box's longer side.
         widths: channels of the backbone's stages, for a backbone that leaves the choice.
         text_dimension: length of the text embedding that it judges by; None: it judges without a text.
+        text_encoder: what made those embeddings, such as `openai/clip-vit-large-patch14`; empty where it has none.
         transformer: the backbone "vit"'s own.
         calibration: scale and offset of a picture's mean logit, whose sigmoid is then how likely a hand is right.
 
@@ -53,6 +66,7 @@ class CriticConfig:
     margin: float = 0.15
     widths: tuple[int, ...] = (16, 32, 64, 128)
     text_dimension: int | None = None
+    text_encoder: str = ""
     transformer: Transformer | None = None
     calibration: tuple[float, float] = (1.0, 0.0)
 

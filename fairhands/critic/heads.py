@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -27,13 +28,18 @@ class Head(nn.Module):
         self.read = nn.Linear(text_dimension, TEXT_CHANNELS) if text_dimension else None
 
     def forward(self, features: Tensor, text: Tensor | None = None) -> Tensor:
-        """Logits; `text`: [N, text_dimension] of length 1, or zeros for none, where the head has a text."""
+        """Logits, in float32 at least; `text`: [N, text_dimension] of length 1, or zeros for none."""
         mixed = self.mix(features)
         mixed = (mixed + self.look_around(mixed)) / math.sqrt(2)
-        seen = self.judge(mixed)
+        seen = _precise(self.judge(mixed))
         if self.read is None or text is None:
             return seen.squeeze(1)
-        return (seen * self.read(text)[..., None]).sum(dim=1) / math.sqrt(TEXT_CHANNELS)
+        return (seen * _precise(self.read(text))[..., None]).sum(dim=1) / math.sqrt(TEXT_CHANNELS)
+
+
+def _precise(tensor: Tensor) -> Tensor:
+    """In float32 at least, also where autocast computed it in half precision."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _block(channels: int, kernel_size: int) -> nn.Sequential:

@@ -111,12 +111,15 @@ class Loop(Generic[Network]):
             for at in range(self.settings.accumulate):
                 yield self.draw(step, at)
 
-    def run(self, losses: Callable[[Draw], Losses], sample: Callable[[int], None] | None = None) -> Network:
+    def run(
+        self, losses: Callable[[Draw], Losses], sample: Callable[[int], Mapping[str, float] | None] | None = None
+    ) -> Network:
         """Train to the last step and give the network with its averaged weights, in evaluation mode.
 
         Args:
             losses: draws the examples of a pass and gives its losses, means over the examples.
-            sample: draws pictures with `averaged.in_place()`; gets the step's number. Called in the main process.
+            sample: draws pictures or measures, with `averaged.in_place()`; gets the step's number, gives figures to
+                log. Called in the main process.
         """
         logs = str(self.folder / "logs" / self.name)
         log = SummaryWriter(logs, purge_step=self.step + 1) if self.is_main else None
@@ -133,8 +136,9 @@ class Loop(Generic[Network]):
                     self._log(log, progress)
                 if self.step % self.settings.save_every == 0 and self.step < steps:
                     self._save()
-                if sample and self.is_main and self.step % self.settings.sample_every == 0:
-                    sample(self.step)
+                if sample and log is not None and self.step % self.settings.sample_every == 0:
+                    for name, value in (sample(self.step) or {}).items():
+                        log.add_scalar(name, value, self.step)
         finally:
             progress.close()
             if log is not None:

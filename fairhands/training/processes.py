@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 def device() -> torch.device:
     """What this process computes on: an NVIDIA card of its own where there is one, else the processor."""
-    return torch.device(state().device)
+    return torch.device(state().device or "cpu")
 
 
 def state() -> PartialState:

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from fairhands.critic import Critic, CriticConfig
-from fairhands.critic.augmentation import augment
+from fairhands.critic.training.augmentation import augment
 from fairhands.critic.heads import Head
-from fairhands.critic.measures import accuracy, area_under_curve
+from fairhands.critic.training.measures import accuracy, area_under_curve
 
 
 @pytest.fixture(scope="module")

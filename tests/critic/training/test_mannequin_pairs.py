@@ -2,7 +2,7 @@
 
 import torch
 
-from fairhands.critic.mannequin_pairs import MALFORMED, MannequinPairs
+from fairhands.critic.training.mannequin_pairs import MALFORMED, MannequinPairs
 
 
 def test_pairs_take_the_malformed_kinds_in_turn_and_are_the_same_each_time():

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..data.mannequin import KINDS, RIGHT, draw
-from ..hands.crops import square_crops
+from ...data.mannequin import KINDS, RIGHT, draw
+from ...hands.crops import square_crops
 
 MALFORMED = tuple(kind for kind in KINDS if kind != RIGHT)
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import torch
 
 from fairhands.critic import CriticConfig
-from fairhands.critic.mannequin_pairs import MALFORMED
-from fairhands.critic.studio_pairs import STUDIO_MALFORMED, studio_pairs
+from fairhands.critic.training.mannequin_pairs import MALFORMED
+from fairhands.critic.training.studio_pairs import STUDIO_MALFORMED, studio_pairs
 from fairhands.mannequin_world import file
 
 MODEL = Path(__file__).parents[2] / "weights" / "checkpoints" / "mannequin_model.safetensors"

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..data.mannequin import RIGHT, STUDIO_KINDS, draw
-from ..hands.crops import square_crops
-from ..mannequin_world import file
-from ..mannequin_world.estimates import clean_estimates
-from ..mannequin_world.prompts import HAND, encode
-from .config import CriticConfig
+from ...data.mannequin import RIGHT, STUDIO_KINDS, draw
+from ...hands.crops import square_crops
+from ...mannequin_world import file
+from ...mannequin_world.estimates import clean_estimates
+from ...mannequin_world.prompts import HAND, encode
+from ..config import CriticConfig
 from .mannequin_pairs import MALFORMED
 
 STUDIO_MALFORMED = tuple(kind for kind in STUDIO_KINDS if kind != RIGHT)
