@@ -77,8 +77,8 @@ class Settings(Configuration):
     start_from: Path | None = Field(default=None, description="A discriminator's file to train on.")
     backbone: str = Field(
         default="conv",
-        description="What it looks with: conv (small, trained along), or a frozen transformer: dino_vits16, dino_vitb16, "
-        "dinov2_small, dinov2_base, dinov3_vits16, another name on the hub, or a local folder.",
+        description="What it looks with: conv (small, trained along), or a frozen transformer: dino_vits16, "
+        "dino_vitb16, dinov2_small, dinov2_base, dinov3_vits16, another name on the hub, or a local folder.",
     )
     download: bool = Field(default=False, description="Whether the backbone may be fetched from the hub.")
     with_backbone: bool = Field(

@@ -1,7 +1,8 @@
 """A trainer's configuration: one TOML file, overridden from the command line.
 
 Each trainer describes its settings as one subclass of `Configuration`, in which every field has a
-description and a default; tables of the TOML file are fields that are `Configuration`s themselves.
+description and a default; tables of the TOML file are fields that are `Configuration`s themselves, and arrays of
+tables are tuples of such.
 """
 
 import argparse
@@ -98,10 +99,27 @@ def example(kind: type[Configuration]) -> str:
         if parent != table:
             lines.append(f"[{parent}]")
             table = parent
-        lines += textwrap.wrap(_meaning(field), LINE_LENGTH, initial_indent="# ", subsequent_indent="# ")
+        lines += _comment(_meaning(field))
         default = _default(field)
-        lines += [f"# {name} =" if default is None else f"{name} = {_toml(default)}", ""]
+        if (element := _element(field)) is not None:
+            lines += [*_example_of_array(name, element), ""]
+        else:
+            lines += [f"# {name} =" if default is None else f"{name} = {_toml(default)}", ""]
     return "\n".join(lines)
+
+
+def _example_of_array(name: str, element: type[Configuration]) -> list[str]:
+    """One table of an array with its keys, as a comment: the array is empty unless tables of it are given."""
+    lines = [f"# {name} = [{{"]
+    for key, field in leaves(element):
+        default = _default(field)
+        lines += _comment(_meaning(field), "#     # ")
+        lines.append(f"#     {key} = {'' if default is None else _toml(default)},")
+    return [*lines, "# }]"]
+
+
+def _comment(words: str, indent: str = "# ") -> list[str]:
+    return textwrap.wrap(words, LINE_LENGTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def leaves(kind: type[Configuration], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

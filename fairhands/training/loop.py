@@ -19,6 +19,9 @@ from .moving_average import MovingAverage, trained_state
 Losses = Mapping[str, Tensor]
 """Scalars by name; `loss` is the one that is lowered, the others are logged beside it."""
 
+Sample = Callable[[int], Mapping[str, float] | None]
+"""Looks at the network after a step with that number; gives figures to log."""
+
 Network = TypeVar("Network", bound=nn.Module)
 
 LONGEST_GRADIENT = 1.0
@@ -111,9 +114,7 @@ class Loop(Generic[Network]):
             for at in range(self.settings.accumulate):
                 yield self.draw(step, at)
 
-    def run(
-        self, losses: Callable[[Draw], Losses], sample: Callable[[int], Mapping[str, float] | None] | None = None
-    ) -> Network:
+    def run(self, losses: Callable[[Draw], Losses], sample: Sample | None = None) -> Network:
         """Train to the last step and give the network with its averaged weights, in evaluation mode.
 
         Args:
