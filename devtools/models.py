@@ -1,19 +1,21 @@
 """The model files of the set-up: the detector's, the demo's critic and the stand-in checkpoint."""
 
 import hashlib
+import shutil
 import tempfile
 from pathlib import Path
 
 from fairhands.hands import files
 
 from .comfyui import ComfyUI
-from .paths import CHECKPOINT, CRITIC, LOGS, MEDIAPIPE, ROOT, venv_python
+from .paths import CHECKPOINT, CRITIC, LOGS, MEDIAPIPE, MODELS, ROOT, venv_python
 from .steps import StepFailed, already, run_logged, step
 
 # The last MediaPipe wheel that carries the models; it is read, never installed, so its Python and system don't matter.
 WHEEL = "mediapipe==0.10.21"
 WHEEL_CHOICE = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", "--only-binary", ":all:")
 
+TRAINING = MODELS / "training"  # of the hand discriminator, until it is done
 TRAINER = ROOT / "trainers" / "discriminator.py"
 STANDIN = ROOT / "devtools" / "standin.py"
 
@@ -37,14 +39,17 @@ def detector_files() -> None:
 
 def mannequin_critic() -> None:
     """A small hand discriminator, trained on drawn hands by the pack's own trainer."""
-    made_of = [*_python_files("fairhands/critic", "fairhands/data", "fairhands/training"), TRAINER]
+    sources = "fairhands/critic", "fairhands/critic/training", "fairhands/data", "fairhands/training"
+    made_of = [*_python_files(*sources), TRAINER]
     if _made_of(CRITIC, made_of):
         already("hand discriminator")
         return
     CRITIC.parent.mkdir(parents=True, exist_ok=True)
     with step("training a small hand discriminator on drawn hands (about a minute)"):
-        train = [venv_python(), "-m", "trainers.discriminator", "--output", CRITIC]
+        train = [venv_python(), "-m", "trainers.discriminator", "--output", TRAINING]
         run_logged(train, LOGS / "discriminator.log", "training the hand discriminator", cwd=ROOT)
+        shutil.move(TRAINING / "hand_discriminator.safetensors", CRITIC)
+        shutil.rmtree(TRAINING)
         _note(CRITIC, made_of)
 
 

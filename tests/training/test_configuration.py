@@ -26,6 +26,11 @@ class Data(Configuration):
     folders: tuple[str, ...] = Field(default=("a", "b"), description="Where the pictures are.")
 
 
+class Folder(Configuration):
+    path: Path = Field(default=Path("pictures"), description="Where it is.")
+    weight: float = Field(default=1.0, gt=0, description="How often it is looked at.")
+
+
 class Settings(Configuration):
     steps: int = Field(default=100, ge=1, le=1000, description="How often the weights are changed; 100% of them.")
     rate: float = Field(default=2e-3, gt=0, description="Learning rate.")
@@ -34,6 +39,7 @@ class Settings(Configuration):
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where the work is done.")
     output: Path = Field(default=Path("out") / "critic.safetensors", description='The file to write, "whole".')
     limit: float | None = Field(default=None, description="Longest time in seconds.")
+    extra: tuple[Folder, ...] = Field(default=(), description="Further folders.")
 
 
 def write(folder: Path, text: str) -> Path:
@@ -84,6 +90,32 @@ def test_the_example_reads_back_as_the_defaults_and_explains_every_key(tmp_path:
     assert read(Settings, write(tmp_path, text)) == Settings()
     for words in ("steps = 100", "# Learning rate.", "[data]", "size = 64", "# limit =", 'device = "cpu"'):
         assert words in text
+
+
+def test_an_array_of_tables_is_read_from_the_file_and_from_the_command_line(tmp_path: Path):
+    path = write(tmp_path, 'steps = 2\n[[extra]]\npath = "a"\n[[extra]]\npath = "b"\nweight = 0.5\n')
+    folders = (Folder(path=Path("a")), Folder(path=Path("b"), weight=0.5))
+    assert read(Settings, path).extra == folders
+    given = '[{path = "a"}, {path = "b", weight = 0.5}]'
+    assert from_command_line(Settings, PROGRAM, "", ["--extra", given]).extra == folders
+
+
+def test_the_example_shows_the_keys_of_an_array_of_tables(tmp_path: Path):
+    text = example(Settings)
+    assert "# Further folders.\n# [[extra]]\n# # Where it is.\n# path = " in text
+    shown, _, commented = text.partition("# Further folders.\n")
+    uncommented = "\n".join(line.removeprefix("# ") for line in commented.splitlines())
+    assert read(Settings, write(tmp_path, f"{shown}\n{uncommented}\n")) == Settings(extra=(Folder(),))
+
+
+def test_a_mistake_in_an_array_of_tables_is_named_with_its_place(tmp_path: Path):
+    first = '[[extra]]\npath = "a"\n'
+    wrong = sentence_of(f"{first}[[extra]]\nweight = 0", tmp_path)
+    assert wrong.startswith('"extra.1.weight"')
+    assert "found 0" in wrong
+    assert 'the closest known key is "extra.1.path"' in sentence_of(f'{first}[[extra]]\npth = "a"', tmp_path)
+    assert '"extra"' in sentence_of("extra = 3", tmp_path)
+    assert '"extra.0"' in sentence_of("extra = [3]", tmp_path)
 
 
 def test_an_unknown_key_is_refused_with_the_closest_one(tmp_path: Path):
@@ -184,6 +216,7 @@ def test_help_and_example_end_the_program_with_status_0():
     for words in (
         "Trains an example.",
         "--data.size",
+        "path: Where it is.",
         "100% of them",
         "(default: 100)",
         "(default: not set)",

@@ -7,7 +7,7 @@ from fairhands.critic.training.mannequin_pairs import MALFORMED
 from fairhands.critic.training.studio_pairs import STUDIO_MALFORMED, studio_pairs
 from fairhands.mannequin_world import file
 
-MODEL = Path(__file__).parents[2] / "weights" / "checkpoints" / "mannequin_model.safetensors"
+MODEL = Path(__file__).parents[3] / "weights" / "checkpoints" / "mannequin_model.safetensors"
 CONFIG = CriticConfig(input_size=32)
 
 
