@@ -9,6 +9,7 @@ from .hand_guided_ksampler_advanced import HandGuidedKSamplerAdvanced
 from .hand_guided_sampler_custom import HandGuidedSamplerCustom
 from .hand_lora_guidance import HandLoraGuidance
 from .hand_mask_while_sampling import HandMaskWhileSampling
+from .hand_score import HandScore
 from .hand_visual_guidance import HandVisualGuidance
 from .load_hand_discriminator import LoadHandDiscriminator
 from .mannequin_prompt import MannequinPrompt
@@ -30,6 +31,7 @@ class FairHandsExtension(ComfyExtension):
             HandGuidedKSamplerAdvanced,
             HandGuidedSamplerCustom,
             GuidanceTracePlot,
+            HandScore,
             MannequinPrompt,
         ]
 

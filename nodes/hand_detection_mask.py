@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..fairhands.hands.hand import Hand, merge
+from ..fairhands.hands.boxes import as_entry
+from ..fairhands.hands.hand import merge
 from ..fairhands.hands.masks import MaskStyle, Shape, draw_masks, fit_mask
 from ..fairhands.hands.openpose import hands_from_pose
 from ..fairhands.hands.preview import draw_hands
@@ -83,18 +84,5 @@ class HandDetectionMask(io.ComfyNode):
         if mask is not None:
             masks = torch.maximum(masks, fit_mask(mask, batch, height, width).to(masks))
         previews = [draw_hands(picture, hands, area) for picture, hands, area in zip(image, found, masks, strict=True)]
-        boxes = [[_as_box(hand) for hand in hands] for hands in found]
+        boxes = [[{**as_entry(hand), "score": round(hand.score, 4)} for hand in hands] for hands in found]
         return io.NodeOutput(masks, torch.stack(previews), boxes, sum(len(hands) for hands in found))
-
-
-def _as_box(hand: Hand) -> dict[str, Any]:
-    x, y, width, height = (round(float(value)) for value in hand.box)
-    return {
-        "x": x,
-        "y": y,
-        "width": width,
-        "height": height,
-        "label": "hand",
-        "score": round(hand.score, 4),
-        "side": hand.side,
-    }

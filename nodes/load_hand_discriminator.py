@@ -10,8 +10,10 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..fairhands.critic import file
+from ..fairhands.evaluation.discriminator_summary import readable
 from .connections import CATEGORY, HandDiscriminator
 from .model_folders import HAND_DISCRIMINATORS
+from .node_text import shown_text
 
 
 class LoadHandDiscriminator(io.ComfyNode):
@@ -57,14 +59,20 @@ class LoadHandDiscriminator(io.ComfyNode):
 
     @classmethod
     def execute(cls, discriminator: str) -> io.NodeOutput:
-        """Load the file; the critic is managed in memory as ComfyUI's own models are."""
-        critic, summary = file.load(_file(discriminator))
+        """Load the file; the critic is managed in memory as ComfyUI's own models are.
+
+        Raises:
+            CriticFileError: it is not such a file, or one that this version cannot use.
+        """
+        path = _file(discriminator)
+        critic, summary = file.load(path)
         patcher = comfy.model_patcher.ModelPatcher(
             critic,
             load_device=comfy.model_management.get_torch_device(),
             offload_device=comfy.model_management.unet_offload_device(),
         )
-        return io.NodeOutput(patcher, json.dumps(summary, indent=2))
+        text = readable(critic.config, summary, file.describe(path).licence)
+        return io.NodeOutput(patcher, json.dumps(summary, indent=2), ui=shown_text(text))
 
 
 def _file(discriminator: str) -> Path:

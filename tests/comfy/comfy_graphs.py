@@ -70,6 +70,20 @@ class GraphBuilder:
         }
         return self.add("FairHandsHandDetectionMask", image=image, **(inputs | changes))
 
+    def score_hands(self, image: Link, critic: str, **changes: Any) -> str:
+        """Hand Score of pictures by a discriminator's file."""
+        inputs = {
+            "image": image,
+            "discriminator": [self.add("FairHandsLoadHandDiscriminator", discriminator=critic), 0],
+            "image_score": "worst",
+            "no_hand": "last",
+            "threshold": 0.3,
+            "max_hands": 4,
+            "tiles": 1,
+            "download_missing": False,
+        }
+        return self.add("FairHandsHandScore", **(inputs | changes))
+
     def checkpoint(self) -> dict[str, Link]:
         """Model, VAE and two prompts of the stand-in checkpoint."""
         loader = self.add("CheckpointLoaderSimple", ckpt_name=CHECKPOINT.name)

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+import websocket
 from comfy_graphs import GraphBuilder
 
-from devtools.client import GraphFailed, GraphRefused
+from devtools.client import ComfyClient, GraphFailed, GraphRefused
 from devtools.paths import CRITIC
+from fairhands.critic import Critic, CriticConfig, describe, save
 
 
 def load(graph: GraphBuilder, name: str) -> str:
@@ -27,6 +29,50 @@ def test_a_trained_file_is_loaded_and_its_summary_shown(graph: GraphBuilder) -> 
     preview = load(graph, CRITIC.name)
     summary = json.loads(graph.run().outputs[preview]["text"][0])
     assert summary["seed"] == 0
+
+
+def test_the_node_says_in_a_few_lines_what_the_file_is(graph: GraphBuilder, discriminators: Path) -> None:
+    shutil.copy(CRITIC, discriminators / "described.safetensors")
+    node = graph.add("FairHandsLoadHandDiscriminator", discriminator="described.safetensors")
+    graph.add("PreviewAny", source=[node, 1])
+    (text,) = graph.run().outputs[node]["text"]
+    description = describe(CRITIC)
+    figures = description.summary["held_out"]
+    assert text.splitlines() == [
+        "network: conv, 64 px, judges without texts",
+        f"trained on: {description.summary['data']}, steps {description.summary['steps']}, seed 0",
+        f"held out: accuracy {figures['accuracy']:.3f}, AUC {figures['auc']:.3f}",
+        f"licence: {description.licence}",
+    ]
+
+
+def test_the_page_is_sent_that_text_for_the_node(
+    graph: GraphBuilder, discriminators: Path, client: ComfyClient
+) -> None:
+    shutil.copy(CRITIC, discriminators / "shown.safetensors")
+    load(graph, "shown.safetensors")
+    page = websocket.create_connection(f"{client.address.replace('http', 'ws', 1)}/ws?clientId=page", timeout=60)
+    try:
+        graph.run()
+        messages = iter(page.recv, None)
+        kind = (3).to_bytes(4, "big")  # of messages with a text, as ComfyUI's page knows it
+        message = next(some for some in messages if isinstance(some, bytes) and some[:4] == kind)
+    finally:
+        page.close()
+    assert message[4:9] == len("1").to_bytes(4, "big") + b"1"
+    assert message[9:].startswith(b"network: conv, 64 px")
+
+
+@pytest.mark.parametrize("summary", [{}, {"held_out": [1], "data": {"pairs": None}, "steps": "many"}])
+def test_a_file_that_says_little_of_its_training_loads_too(
+    graph: GraphBuilder, discriminators: Path, summary: dict[str, object]
+) -> None:
+    save(Critic(CriticConfig(input_size=16, widths=(4, 8))), discriminators / "terse.safetensors", summary)
+    node = graph.add("FairHandsLoadHandDiscriminator", discriminator="terse.safetensors")
+    graph.add("PreviewAny", source=[node, 1])
+    (text,) = graph.run().outputs[node]["text"]
+    assert "16 px" in text
+    assert "trained on: unknown\nheld out: unknown\n" in text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from devtools.server import ComfyServer
 NODES = {
     "FairHandsHandDetectionMask": "Hand Detection Mask",
     "FairHandsLoadHandDiscriminator": "Load Hand Discriminator",
+    "FairHandsHandScore": "Hand Score",
     "FairHandsHandVisualGuidance": "Hand Visual Guidance",
     "FairHandsHandLoraGuidance": "Hand LoRA Guidance",
     "FairHandsHandMaskWhileSampling": "Hand Mask While Sampling",

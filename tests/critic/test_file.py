@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from fairhands.critic import Critic, CriticConfig, CriticFileError, describe, load, save
 from fairhands.critic.header import read_header
 
+ROOT = Path(__file__).parents[2]
 SMALL = CriticConfig(input_size=16, widths=(4, 8), margin=0.2)
 SUMMARY = {"command": "python -m trainers.discriminator", "seed": 3, "held_out": {"auc": 0.9}}
 
@@ -74,11 +75,21 @@ def test_what_is_loaded_is_what_was_saved(critic: Critic, good: Path):
 def test_the_file_says_what_it_is(good: Path):
     metadata = read_header(good).metadata
     assert metadata["fairhands.kind"] == "hand_discriminator"
-    assert metadata["fairhands.format"] == "1"
+    assert metadata["fairhands.format"] == "2"
     assert json.loads(metadata["fairhands.config"])["margin"] == 0.2
     assert "Apache-2.0" in metadata["fairhands.licence"]
     description = describe(good)
-    assert (description.format, description.config, description.summary) == (1, SMALL, SUMMARY)
+    assert (description.format, description.config, description.summary) == (2, SMALL, SUMMARY)
+
+
+def test_a_file_of_the_first_format_still_loads(good: Path, tmp_path: Path):
+    config = {"backbone": "conv", "input_size": 16, "margin": 0.2, "widths": [4, 8], "text_dimension": None}
+    first = {"fairhands.format": "1", "fairhands.config": json.dumps(config)}
+    critic, summary = load(rewritten(good, tmp_path / "first.safetensors", first))
+    assert (critic.config, summary) == (SMALL, SUMMARY)
+    assert describe(tmp_path / "first.safetensors").format == 1
+    shipped, _ = load(ROOT / "weights/hand_discriminators/studio_critic.safetensors")
+    assert shipped(torch.rand(1, 3, shipped.input_size, shipped.input_size)).isfinite().all()
 
 
 def test_the_same_critic_gives_the_same_bytes(critic: Critic, good: Path, tmp_path: Path):
@@ -146,14 +157,16 @@ def test_a_safetensors_file_of_another_kind(keys: list[str], words: str, tmp_pat
     ("metadata", "words"),
     [
         ({"fairhands.kind": "hand_lora"}, "a file of the kind 'hand_lora'"),
-        ({"fairhands.format": "2"}, "format 2 from a newer FairHands, expected format 1"),
+        ({"fairhands.format": "3"}, "format 3 from a newer FairHands, expected format 2"),
         ({"fairhands.format": "new"}, "whose format, 'new', is not a number"),
         ({"fairhands.config": None}, "without its 'fairhands.config' metadata"),
         ({"fairhands.config": "{"}, "unusable metadata"),
         ({"fairhands.config": "[]"}, "unusable metadata"),
         ({"fairhands.config": '{"depth": 3}'}, "unusable metadata"),
         ({"fairhands.config": '{"widths": 3}'}, "unusable metadata"),
-        ({"fairhands.config": '{"backbone": "vit"}'}, "cannot build (backbone should be one of"),
+        ({"fairhands.config": '{"backbone": "vat"}'}, "cannot build (backbone should be one of"),
+        ({"fairhands.config": '{"backbone": "vit"}'}, "cannot build (transformer should be given"),
+        ({"fairhands.config": '{"transformer": {"name": 3, "shape": {}}}'}, "unusable metadata (a transformer's name"),
         ({"fairhands.summary": "[1]"}, "unusable metadata"),
     ],
 )
@@ -167,7 +180,7 @@ def test_tensors_that_do_not_fit(good: Path, tmp_path: Path):
     assert "heads.0.judge.bias has values that are not finite" in sentence_of(
         rewritten(good, path, tensors={"heads.0.judge.bias": bias * torch.nan})
     )
-    assert "heads.0.judge.bias is [2], expected [1]" in sentence_of(
+    assert "heads.0.judge.bias is [2] and not [1]" in sentence_of(
         rewritten(good, path, tensors={"heads.0.judge.bias": torch.zeros(2)})
     )
     assert "unexpected tensor spare" in sentence_of(rewritten(good, path, tensors={"spare": bias}))
@@ -214,7 +227,7 @@ def test_a_save_that_fails_leaves_the_old_file(good: Path, tmp_path: Path):
     program = "import sys; from fairhands.critic import *; save(Critic(CriticConfig()), sys.argv[1], {})"
     ended = subprocess.run(
         [sys.executable, "-c", program, str(path)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         preexec_fn=limit_file_size,
         capture_output=True,
         text=True,

@@ -79,7 +79,7 @@ def test_pictures_of_another_shape_are_refused(critic: Critic, shape: tuple[int,
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"backbone": "vit"}, "backbone should be one of"),
+        ({"backbone": "vat"}, "backbone should be one of"),
         ({"input_size": 60}, "divisible by 2"),
         ({"widths": (8,)}, "two or more"),
         ({"input_size": 0}, "above 0"),
