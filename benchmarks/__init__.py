@@ -1,3 +1,3 @@
 """What the project promises about speed, measured: `python3 dev.py bench [--only GROUP ...] [--out FILE.json]`."""
 
-GROUPS = ("detection", "standin", "sampling")
+GROUPS = ("detection", "critic", "standin", "sampling")

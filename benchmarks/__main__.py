@@ -8,10 +8,11 @@ from pathlib import Path
 
 from devtools.steps import StepFailed, step
 
-from . import GROUPS, detection, sampling, standin
+from . import GROUPS, critic, detection, sampling, standin
 
 BENCHMARKS = {
     "detection": ("hand detection", detection.run),
+    "critic": ("the full discriminator", critic.run),
     "standin": ("guided sampling of the stand-in checkpoint", standin.run),
     "sampling": ("guided sampling at SD1.5's full size", sampling.run),
 }
