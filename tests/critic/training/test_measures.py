@@ -1,7 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies
+from hypothesis import given, strategies
 
 from fairhands.critic.training.measures import (
     accuracy,
