@@ -14,7 +14,8 @@ class Head(nn.Module):
 
     It takes a feature map, float [N, channels, positions], and gives a logit for each position, float
     [N, positions]. Where StyleGAN-T normalises by the statistics of small groups of the batch, this head
-    uses each picture's own: a picture's logits are the same alone and among others.
+    uses each picture's own: a picture's logits are the same alone and among others. A convolution before a
+    norm has no bias, because the norm has one.
 
     With a text the logit is the product of what is seen there and the text, projected to TEXT_CHANNELS:
     sum(seen * Linear(text)) / sqrt(TEXT_CHANNELS). The projection's bias stands for no text.

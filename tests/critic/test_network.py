@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from fairhands.critic import Critic, CriticConfig
-from fairhands.critic.training.augmentation import augment
 from fairhands.critic.heads import Head
 from fairhands.critic.training.measures import accuracy, area_under_curve
 
@@ -91,20 +90,6 @@ def test_pictures_of_another_shape_are_refused(critic: Critic, shape: tuple[int,
 def test_a_configuration_that_no_critic_has_is_refused(config: dict, words: str):
     with pytest.raises(ValueError, match=words):
         Critic(CriticConfig(**config))
-
-
-def test_augmentation_is_alike_within_a_pair_and_keeps_the_range():
-    scene = torch.rand(6, 1, 3, 32, 32)
-    pairs = scene.expand(6, 2, 3, 32, 32)
-    changed = augment(pairs, 0.0, torch.Generator().manual_seed(0))
-    assert changed.shape == pairs.shape
-    assert changed.min() >= 0
-    assert changed.max() <= 1
-    assert torch.equal(changed[:, 0], changed[:, 1])
-    assert not torch.equal(changed, pairs)
-    assert torch.equal(changed, augment(pairs, 0.0, torch.Generator().manual_seed(0)))
-    blurred = augment(pairs, 1.0, torch.Generator().manual_seed(0))
-    assert blurred.diff(dim=-1).abs().mean() < changed.diff(dim=-1).abs().mean()
 
 
 def test_measures_of_chance_and_of_perfection():

@@ -1,6 +1,5 @@
 """A critic's transformer is found where the user has it, is known by its hash, and lies in the critic's file."""
 
-import json
 import os
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from fairhands.critic import Critic, CriticConfig, CriticFileError, describe, load, save
 from fairhands.critic.config import IMAGENET_DEVIATION, IMAGENET_MEAN, Transformer
 from fairhands.critic.header import read_header
-from fairhands.critic.pretrained import find, licence_of, pretrained
+from fairhands.critic.pretrained import licence_of, pretrained
 from fairhands.critic.vit import FAMILIES
 from fairhands.critic.weights import digest
 
@@ -32,6 +31,7 @@ families = pytest.mark.parametrize("family", FAMILIES)
 def critic_on(folder: Path) -> Critic:
     torch.manual_seed(0)
     transformer, weights = pretrained(str(folder))
+    transformer = replace(transformer, places=(0, 4))  # fewer heads, which take time to build
     critic = Critic(CriticConfig("vit", 32, 0.2, text_dimension=6, text_encoder="clip", transformer=transformer))
     critic.backbone.fill(weights)
     return critic.eval()
@@ -90,16 +90,20 @@ def test_a_file_with_its_backbone_gives_back_the_same_judgements(family: str, tr
 def test_a_file_without_its_backbone_finds_it_by_its_name_and_hash(family: str, transformer_folder, tmp_path: Path):
     folder = transformer_folder(family)
     critic = critic_on(folder)
-    path = tmp_path / "critic.safetensors"
-    save(critic, path, {}, with_backbone=False)
-    assert not any(name.startswith("backbone") for name in load_file(path))
-    assert torch.equal(judged(load(path, backbones=[tmp_path, folder.parent])[0]), judged(critic))
-    (tmp_path / "backbones").mkdir()
-    beside = tmp_path / "backbones" / f"{folder.name}.safetensors"
-    save_file(load_file(folder / "model.safetensors"), beside)
-    assert torch.equal(judged(load(path)[0]), judged(critic))
-    beside.rename(tmp_path / beside.name)
-    assert torch.equal(judged(load(path)[0]), judged(critic))
+    save(critic, tmp_path / "critic.safetensors", {}, with_backbone=False)
+    assert not any(name.startswith("backbone") for name in load_file(tmp_path / "critic.safetensors"))
+    loaded, _ = load(tmp_path / "critic.safetensors", backbones=[tmp_path, folder.parent])
+    assert torch.equal(judged(loaded), judged(critic))
+
+
+@pytest.mark.parametrize("place", ["", "backbones"])
+def test_a_backbone_may_be_a_file_beside_the_critics(place: str, transformer_folder, tmp_path: Path):
+    folder = transformer_folder("vit")
+    critic = critic_on(folder)
+    save(critic, tmp_path / "critic.safetensors", {}, with_backbone=False)
+    (tmp_path / place).mkdir(exist_ok=True)
+    save_file(load_file(folder / "model.safetensors"), tmp_path / place / f"{folder.name}.safetensors")
+    assert torch.equal(judged(load(tmp_path / "critic.safetensors")[0]), judged(critic))
 
 
 def test_a_missing_backbone_is_asked_for_in_a_sentence(transformer_folder, tmp_path: Path):
@@ -125,7 +129,7 @@ def test_other_backbones_of_the_same_name_are_refused(transformer_folder, tmp_pa
     with pytest.raises(CriticFileError, match=f"{other} has other weights, of the hash [0-9a-f]{{64}}: put it there"):
         load(path, backbones=[other.parent])
     (tmp_path / "tests--vit.safetensors").write_bytes(b"damaged")
-    with pytest.raises(CriticFileError, match="tests--vit.safetensors cannot be read as its weights"):
+    with pytest.raises(CriticFileError, match=r"tests--vit\.safetensors cannot be read as its weights"):
         load(path)
 
 
@@ -144,7 +148,7 @@ def test_a_changed_backbone_in_the_file_is_refused(change: str, transformer_fold
     del tensors[name]
     save_file({**tensors, **changed[change]}, path, read_header(path).metadata)
     with pytest.raises(
-        CriticFileError, match="is a hand discriminator whose backbone has the hash [0-9a-f]{64} and not"
+        CriticFileError, match=r"is a hand discriminator whose backbone has the hash [0-9a-f]{64} and not"
     ):
         load(path)
 
@@ -249,7 +253,7 @@ def test_folders_that_hold_no_such_transformer(transformer_folder, tmp_path: Pat
     tensors = load_file(folder / "model.safetensors")
     del tensors[QUERY["vit"]]
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match="is a vit without the weights .*3"):
+    with pytest.raises(ValueError, match=r"is a vit without the weights .*3"):
         pretrained(str(tmp_path))
 
 
@@ -261,7 +265,7 @@ def test_a_family_that_the_installed_transformers_lacks(transformer_folder, tmp_
         CriticFileError, match=r"cannot be built here, because tests/dinov3_vit needs a newer transform"
     ):
         load(tmp_path / "critic.safetensors")
-    with pytest.raises(ValueError, match="needs a newer transformers than .*: update transformers"):
+    with pytest.raises(ValueError, match=r"needs a newer transformers than .*: update transformers"):
         pretrained(str(folder))
 
 

@@ -126,13 +126,15 @@ def test_no_graph_is_kept_of_the_backbone_where_only_the_heads_learn(transformer
 
 
 @torch.no_grad()
-def test_logits_are_in_single_precision_under_autocast(transformer_folder):
-    critic = critic_on(transformer_folder("vit"), text_dimension=6)
-    exact = critic(pictures(2), torch.ones(1, 6))
+@pytest.mark.parametrize("text_dimension", [None, 6])
+def test_logits_are_in_single_precision_under_autocast(text_dimension: int | None, transformer_folder):
+    critic = critic_on(transformer_folder("vit"), text_dimension=text_dimension)
+    text = None if text_dimension is None else torch.ones(1, text_dimension)
+    exact = critic(pictures(2), text)
     with torch.autocast("cpu", torch.bfloat16):
-        logits = critic(pictures(2), torch.ones(1, 6))
+        logits = critic(pictures(2), text)
     assert logits.dtype == torch.float32
-    assert not torch.equal(logits, logits.bfloat16().float())
+    assert not torch.equal(logits, exact)
     torch.testing.assert_close(logits, exact, atol=0.1, rtol=0.1)
 
 

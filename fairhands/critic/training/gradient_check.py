@@ -5,24 +5,25 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from ...base_models.model import BaseModel
+from ...data.mannequin import RIGHT
+from ...evaluation.fingers import INPUT_SIZE, VERDICTS, FingerJudge
 from ...hands.crops import square_crops
+from ...hands.detector import HandDetector
 from ...hands.hand import Box
 from ..network import Critic
+
+Judge = Callable[[Tensor], float]
+"""An independent judge: float [3, H, W] in 0..1 -> a score, higher for a better hand."""
 
 STEPS = 10
 STEP = 0.1  # of the latents' standard deviation in each, which is what guidance takes at weight 1
 
 
-class Autoencoder(NamedTuple):
-    """Between pictures [N, 3, H, W] in 0..1 and latents, differentiable to the latents."""
-
-    encode: Callable[[Tensor], Tensor]
-    decode: Callable[[Tensor], Tensor]
-
-
 def follow(
-    critic: Critic, picture: Tensor, box: Box, autoencoder: Autoencoder, text: Tensor | None = None, weight: float = 1.0
+    critic: Critic, picture: Tensor, box: Box, base: BaseModel, text: Tensor | None = None, weight: float = 1.0
 ) -> Tensor:
     """A picture after STEPS steps down the critic's loss in latent space, each of the same length.
 
@@ -30,7 +31,7 @@ def follow(
         critic: in evaluation mode.
         picture: float [3, H, W] in 0..1.
         box: the hand's, in its pixels.
-        autoencoder: the base model's, because guidance moves its latents.
+        base: the base model, because guidance moves its latents.
         text: [1, D] or None.
         weight: of a step, in STEP.
 
@@ -38,17 +39,17 @@ def follow(
         float [3, H, W] in 0..1.
     """
     with torch.no_grad():
-        latent = autoencoder.encode(picture[None]).float()
+        latent = base.encode(picture[None]).float()
     for _ in range(STEPS):
         latent = latent.detach().requires_grad_()
-        crops = square_crops(autoencoder.decode(latent)[0], [box], critic.input_size, critic.config.margin)
+        crops = square_crops(base.decode(latent)[0], [box], critic.input_size, critic.config.margin)
         (gradient,) = torch.autograd.grad(critic.loss(critic(crops, text)).sum(), latent)
         length = gradient.square().mean().sqrt()
         if not length > 0:
             break
         latent = latent - weight * STEP * latent.detach().std() / length * gradient
     with torch.no_grad():
-        return autoencoder.decode(latent)[0].clamp(0, 1)
+        return base.decode(latent)[0].clamp(0, 1)
 
 
 class Check(NamedTuple):
@@ -64,8 +65,8 @@ class Check(NamedTuple):
 def check_gradient(
     critic: Critic,
     pictures: list[tuple[Tensor, Box]],
-    autoencoder: Autoencoder,
-    other: Callable[[Tensor], float],
+    base: BaseModel,
+    other: Judge,
     weight: float = 1.0,
 ) -> Check:
     """Follow the critic's gradient on pictures of malformed hands, and ask it and an independent judge.
@@ -73,15 +74,15 @@ def check_gradient(
     Args:
         critic: in evaluation mode.
         pictures: float [3, H, W] in 0..1 each, and the hand's box.
-        autoencoder: see `follow`; pictures are compared as it gives them back.
-        other: the independent judge's score of a picture, higher for a better hand.
+        base: see `follow`; pictures are compared as its autoencoder gives them back.
+        other: the independent judge.
         weight: see `follow`.
     """
     rows = []
     for picture, box in pictures:
         with torch.no_grad():
-            before = autoencoder.decode(autoencoder.encode(picture[None]))[0].clamp(0, 1)
-        after = follow(critic, picture, box, autoencoder, weight=weight)
+            before = base.decode(base.encode(picture[None]))[0].clamp(0, 1)
+        after = follow(critic, picture, box, base, weight=weight)
         rows.append([own_score(critic, before, box), own_score(critic, after, box), other(before), other(after)])
     return Check(len(rows), *torch.tensor(rows).mean(dim=0).tolist())
 
@@ -90,3 +91,24 @@ def check_gradient(
 def own_score(critic: Critic, picture: Tensor, box: Box) -> float:
     """The critic's mean logit of a picture's hand."""
     return float(critic(square_crops(picture, [box], critic.input_size, critic.config.margin)).mean())
+
+
+def detector_judge(detector: HandDetector) -> Judge:
+    """How sure MediaPipe is of the hand that it finds, 0..1; 0 where it finds none."""
+
+    def score(picture: Tensor) -> float:
+        hands = detector.detect((picture * 255).round().byte().permute(1, 2, 0).cpu().contiguous().numpy())
+        return max((hand.score for hand in hands), default=0.0)
+
+    return score
+
+
+def finger_judge(judge: FingerJudge) -> Judge:
+    """How likely the mannequin world's independent judge finds the hand right, 0..1."""
+
+    @torch.no_grad()
+    def score(picture: Tensor) -> float:
+        shown = functional.interpolate(picture[None].cpu(), (INPUT_SIZE, INPUT_SIZE), mode="bilinear", antialias=True)
+        return float(judge(shown).softmax(dim=1)[0, VERDICTS.index(RIGHT)])
+
+    return score

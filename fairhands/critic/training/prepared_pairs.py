@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...data.prepared import PreparedHands
 from ...hands.crops import square_crops
+from ...hands.hand import Box
 from ..config import CriticConfig
 from .pairs import UNKNOWN, Pairs
 
@@ -57,10 +58,18 @@ class PreparedPairs(Pairs):
         return len(self._places)
 
     def crop(self, row: int) -> Tensor:
-        number, place = self._places[row]
-        picture, box = self.folders[number][place]
+        picture, box = self.wide_crop(row)
         crops = square_crops(picture.float(), [box], self.config.input_size, self.config.margin)
         return crops[0].round().clamp(0, 255).to(torch.uint8)
+
+    def wide_crop(self, row: int) -> tuple[Tensor, Box]:
+        """A crop as it is stored, uint8 [3, side, side], with the hand's box in it."""
+        number, place = self._places[row]
+        return self.folders[number][place]
+
+    def finished(self) -> list[int]:
+        """The pairs of finished pictures, not of estimates."""
+        return [pair for pair, (real, _) in enumerate(self._pairs) if self._level(real) == 0]
 
     def rows(self, pair: int, pick: int) -> tuple[int, int]:
         real, fakes = self._pairs[pair]
@@ -68,6 +77,10 @@ class PreparedPairs(Pairs):
 
     def text(self, pair: int) -> int:
         return self._text_places[pair]
+
+    def _level(self, row: int) -> int:
+        number, place = self._places[row]
+        return self.folders[number].level[place]
 
     def _text(self, row: int) -> str:
         number, place = self._places[row]
