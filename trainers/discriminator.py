@@ -5,6 +5,7 @@ Without anything given it learns from drawn hands with the smallest backbone: ab
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,25 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from fairhands.base_models.loading import load as load_base
 from fairhands.critic import Critic, CriticConfig, load, save
 from fairhands.critic.config import Transformer
 from fairhands.critic.pretrained import pretrained
 from fairhands.critic.training.augmentation import Augmentation, augment
 from fairhands.critic.training.features import cached_features
+from fairhands.critic.training.gradient_check import check_gradient, detector_judge, finger_judge
 from fairhands.critic.training.judging import judge, text_of
 from fairhands.critic.training.objective import Objective, new_namer, pair_losses
-from fairhands.critic.training.pairs import Pairs, choose
+from fairhands.critic.training.pairs import JoinedPairs, Pairs, choose
 from fairhands.critic.training.pairs import load as load_pairs
+from fairhands.critic.training.prepared_pairs import PreparedPairs
 from fairhands.critic.training.report import write_report
 from fairhands.critic.training.sources import Drawn, drawn_pairs, prepared_pairs
 from fairhands.critic.training.texts import text_encoder
 from fairhands.data.prepared import PreparedHandsError
+from fairhands.evaluation import fingers
+from fairhands.hands import files
+from fairhands.hands.detector import HandDetector
 from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.configuration import Configuration, from_command_line
 from fairhands.training.draw import Draw
@@ -48,8 +55,30 @@ class Data(Drawn):
         default=(),
         description="Folders that `python -m trainers.prepare_hands` wrote; none: drawn hands, as the other keys say.",
     )
+    drawn_beside: bool = Field(
+        default=False,
+        description="Whether drawn pairs, whose malformations have names, are learnt from beside the prepared ones.",
+    )
     held_out: float = Field(
         default=0.1, gt=0, lt=1, description="Share of the prepared pairs that are kept to measure the result with."
+    )
+
+
+class Checking(Configuration):
+    """The gradient check: does following the gradient lead to hands that somebody else finds better, too?"""
+
+    base: str | None = Field(
+        default=None,
+        description="The base model that will be guided (as for prepare_hands): on held-out generated hands the "
+        "gradient is followed in its latents. None: no check.",
+    )
+    hands: int = Field(default=16, ge=1, description="Hands that it is tried on.")
+    weight: float = Field(default=1.0, gt=0, description="Length of its ten steps, in what guidance takes at w = 1.")
+    finger_judge: Path | None = Field(
+        default=None, description="The judge of mannequin hands; none: MediaPipe's detector judges."
+    )
+    models: Path = Field(
+        default=Path("models/mediapipe"), description="Folder of the detector's file, hand_landmarker.task."
     )
 
 
@@ -104,6 +133,7 @@ class Settings(Configuration):
     augmentation: Augmentation = Field(default=Augmentation(), description="How far pictures are changed.")
     objective: Objective = Field(default=Objective(), description="What counts how much.")
     training: Training = Field(default=Training(), description="The training itself.")
+    check: Checking = Field(default=Checking(), description="The gradient check.")
 
 
 def main() -> None:
@@ -113,13 +143,14 @@ def main() -> None:
         encoder = text_encoder(settings.text_encoder, settings.download) if settings.text_encoder else None
         critic = new_critic(settings, encoder.dimension if encoder else None).to(device())
         training, held_out = _pairs(settings, critic.config)
+        checked = new_check(settings.check, held_out)
         texts = {pairs: encoder.embedded(pairs.texts).to(device()) for pairs in (training, held_out)} if encoder else {}
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped before the training began; nothing is in {settings.output} but drawn pairs")
     except (ValueError, OSError) as error:
         stop(PROGRAM, 2, str(error))
     try:
-        figures = _trained(critic, training, held_out, texts, settings)
+        figures = _trained(critic, training, held_out, texts, checked, settings)
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
     except (CheckpointError, PreparedHandsError, OSError) as error:
@@ -156,24 +187,57 @@ def _config(settings: Settings, text_dimension: int | None, transformer: Transfo
         margin=settings.margin,
         widths=settings.widths,
         text_dimension=text_dimension,
+        text_encoder=settings.text_encoder,
         transformer=transformer,
     )
 
 
 def _pairs(settings: Settings, config: CriticConfig) -> tuple[Pairs, Pairs]:
     """The pairs to train on, and those held out."""
-    if settings.data.prepared:
-        return prepared_pairs(settings.data.prepared, config, settings.data.held_out)
-    return drawn_pairs(settings.data, settings.seed, config, settings.output, settings.workers)
+    data = settings.data
+    prepared = prepared_pairs(data.prepared, config, data.held_out) if data.prepared else None
+    if prepared is not None and not data.drawn_beside:
+        return prepared
+    drawn = drawn_pairs(data, settings.seed, config, settings.output, settings.workers)
+    return drawn if prepared is None else (JoinedPairs([prepared[0], drawn[0]]), prepared[1])
+
+
+def new_check(checking: Checking, held_out: Pairs) -> Callable[[Critic], dict[str, Any]]:
+    """The gradient check as a function of the critic, its base model and judge loaded.
+
+    Raises:
+        ValueError: a base model or judge that cannot be had, or hands without their surroundings.
+    """
+    if checking.base is None:
+        return lambda critic: {}
+    if not isinstance(held_out, PreparedPairs):
+        raise ValueError("check.base wants prepared hands (data.prepared), which have their surroundings")
+    base = load_base(checking.base, device(), torch.float32)
+    if checking.finger_judge is not None:
+        judges = finger_judge(fingers.read(checking.finger_judge))
+    else:
+        judges = detector_judge(HandDetector(files.find(checking.models, files.HAND_LANDMARKER), threshold=0.3))
+    chosen = [held_out.wide_crop(held_out.rows(pair, 0)[1]) for pair in held_out.finished()[: checking.hands]]
+
+    def check(critic: Critic) -> dict[str, Any]:
+        pictures = [((picture / 255).to(base.device), box) for picture, box in chosen]
+        return {"gradient_check": check_gradient(critic, pictures, base, judges, checking.weight)._asdict()}
+
+    return check
 
 
 def _trained(
-    critic: Critic, training: Pairs, held_out: Pairs, texts: dict[Pairs, Tensor], settings: Settings
+    critic: Critic,
+    training: Pairs,
+    held_out: Pairs,
+    texts: dict[Pairs, Tensor],
+    check: Callable[[Critic], dict[str, Any]],
+    settings: Settings,
 ) -> dict[str, Any]:
     """Train the critic, measure it on held-out pairs, write its file and report; the figures."""
     curve = train(critic, training, held_out, texts, settings)
     judgement = judge(critic, held_out, texts.get(held_out))
-    figures = judgement.figures()
+    figures = {**judgement.figures(), **check(critic)}
     critic.config = dataclasses.replace(critic.config, calibration=judgement.calibration())
     if state().is_main_process:
         summary = _summary(settings, len(training), {**figures, "losses": curve})
@@ -228,7 +292,6 @@ def _summary(settings: Settings, pairs: int, held_out: dict[str, Any]) -> dict[s
         "steps": settings.training.steps,
         "data": f"{pairs} pairs {what}",
         "held_out": held_out,
-        "text_encoder": settings.text_encoder,
         "settings": settings.model_dump(mode="json", exclude={"output"}),
         "torch": torch.__version__,
     }

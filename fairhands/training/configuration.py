@@ -11,7 +11,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -93,33 +93,35 @@ def read(kind: type[Settings], path: Path | None = None, overrides: Mapping[str,
 def example(kind: type[Configuration]) -> str:
     """A TOML file of every key with its description and its default; reading it gives the defaults."""
     lines: list[str] = []
+    arrays: list[str] = []
     table = ""
     for key, field in leaves(kind):
+        if (element := _element(field)) is not None:
+            arrays += _example_of_array(key, field, element)
+            continue
         parent, _, name = key.rpartition(".")
         if parent != table:
             lines.append(f"[{parent}]")
             table = parent
-        lines += _comment(_meaning(field))
-        default = _default(field)
-        if (element := _element(field)) is not None:
-            lines += [*_example_of_array(name, element), ""]
-        else:
-            lines += [f"# {name} =" if default is None else f"{name} = {_toml(default)}", ""]
-    return "\n".join(lines)
+        lines += _example_of_key(name, field)
+    return "\n".join([*lines, *arrays])
 
 
-def _example_of_array(name: str, element: type[Configuration]) -> list[str]:
-    """One table of an array with its keys, as a comment: the array is empty unless tables of it are given."""
-    lines = [f"# {name} = [{{"]
-    for key, field in leaves(element):
-        default = _default(field)
-        lines += _comment(_meaning(field), "#     # ")
-        lines.append(f"#     {key} = {'' if default is None else _toml(default)},")
-    return [*lines, "# }]"]
+def _example_of_key(name: str, field: FieldInfo) -> list[str]:
+    default = _default(field)
+    return [*_comment(_meaning(field)), f"# {name} =" if default is None else f"{name} = {_toml(default)}", ""]
 
 
-def _comment(words: str, indent: str = "# ") -> list[str]:
-    return textwrap.wrap(words, LINE_LENGTH, initial_indent=indent, subsequent_indent=indent)
+def _example_of_array(key: str, field: FieldInfo, element: type[Configuration]) -> list[str]:
+    """One table of an array with its keys, as a comment: the array is empty until tables of it are given."""
+    lines = [*_comment(_meaning(field)), f"# [[{key}]]"]
+    for name, inner in leaves(element):
+        lines += [f"# {line}".rstrip() for line in _example_of_key(name, inner)[:-1]]
+    return [*lines, ""]
+
+
+def _comment(words: str) -> list[str]:
+    return textwrap.wrap(words, LINE_LENGTH, initial_indent="# ", subsequent_indent="# ")
 
 
 def leaves(kind: type[Configuration], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -132,6 +134,14 @@ def leaves(kind: type[Configuration], prefix: str = "") -> Iterator[tuple[str, F
             yield prefix + name, field
     for path, table in tables:
         yield from leaves(table, path)
+
+
+def _element(field: FieldInfo) -> type[Configuration] | None:
+    """What an array of tables has; None for another field."""
+    if get_origin(field.annotation) is not tuple:
+        return None
+    inner = get_args(field.annotation)[0]
+    return inner if isinstance(inner, type) and issubclass(inner, Configuration) else None
 
 
 def _parser(kind: type[Configuration], program: str, purpose: str) -> argparse.ArgumentParser:
@@ -148,9 +158,17 @@ def _parser(kind: type[Configuration], program: str, purpose: str) -> argparse.A
     for key, field in leaves(kind):
         default = _default(field)
         shown = "not set" if default is None else _toml(default)
-        words = f"{_meaning(field)} (default: {shown})".replace("%", "%%")
+        words = f"{_meaning(field)}{_keys(field)} (default: {shown})".replace("%", "%%")
         settings.add_argument(f"--{key}", dest=key, metavar="VALUE", help=words)
     return parser
+
+
+def _keys(field: FieldInfo) -> str:
+    """The keys of an array's tables, for help."""
+    element = _element(field)
+    if element is None:
+        return ""
+    return " " + " ".join(f"{name}: {_meaning(inner)}" for name, inner in leaves(element))
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -208,6 +226,10 @@ def _unknown_argument(kind: type[Configuration], argument: str) -> str:
 
 def _closest(kind: type[Configuration], key: str) -> str:
     known = [name for name, _ in leaves(kind)]
+    for name, field in leaves(kind):
+        if (element := _element(field)) is not None and key.startswith(f"{name}."):
+            place = key.removeprefix(f"{name}.").partition(".")[0]
+            known = [f"{name}.{place}.{inner}" for inner, _ in leaves(element)]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f'the closest known key is "{close[0]}"' if close else "no known key is like it; --help lists them"
 

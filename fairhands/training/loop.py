@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -15,12 +17,16 @@ from . import checkpoint, processes
 from .configuration import Configuration
 from .draw import Draw, draw_of
 from .moving_average import MovingAverage, trained_state
+from .optimisers import new_optimiser
 
 Losses = Mapping[str, Tensor]
 """Scalars by name; `loss` is the one that is lowered, the others are logged beside it."""
 
 Sample = Callable[[int], Mapping[str, float] | None]
 """Looks at the network after a step with that number; gives figures to log."""
+
+NewOptimiser = Callable[[list[nn.Parameter]], Optimizer]
+"""Gives the optimiser of some weights."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -64,7 +70,8 @@ class Loop(Generic[Network]):
         folder: where checkpoints and logs are kept.
         name: of this network, in files, logs and the progress bar.
         betas: AdamW's.
-        beside: parameters that are trained with the network and not kept in it.
+        beside: what belongs to the training and not into the network: parameters that are trained too, and buffers.
+        optimiser: gives the optimiser of what is trained, whose learning rate the loop sets; None: AdamW.
 
     Raises:
         CheckpointError: there is a checkpoint of another training.
@@ -79,6 +86,7 @@ class Loop(Generic[Network]):
         name: str,
         betas: tuple[float, float] = (0.9, 0.99),
         beside: nn.Module | None = None,
+        optimiser: NewOptimiser | None = None,
     ) -> None:
         self.network = network
         self.settings = settings
@@ -92,9 +100,8 @@ class Loop(Generic[Network]):
         self._trainable = [weight for weight in self._weights() if weight.requires_grad]
         self.device = self._trainable[0].device
         self._sums: dict[str, Tensor] = {}
-        self._optimiser = torch.optim.AdamW(
-            self._trainable, settings.learning_rate, betas, weight_decay=0.0, fused=True
-        )
+        new = optimiser or partial(new_optimiser, "adamw", learning_rate=settings.learning_rate, betas=betas)
+        self._optimiser = new(self._trainable)
         self._resume()
 
     @property
@@ -211,9 +218,8 @@ class Loop(Generic[Network]):
                 f"{self._checkpoint_file()} was trained with seed {state['seed']}, not {self.seed}: give that seed, "
                 "or another output folder."
             )
-        if {name: value.shape for name, value in state["network"].items()} != {
-            name: value.shape for name, value in trained_state(self.network).items()
-        }:
+        kept = (state["network"], state["beside"])
+        if [shapes(of) for of in kept] != [shapes(trained_state(self.network)), shapes(self.beside.state_dict())]:
             raise checkpoint.CheckpointError(
                 f"{self._checkpoint_file()} is of a network of another shape: give the settings that it was begun "
                 "with, or another output folder."
@@ -228,6 +234,11 @@ class Loop(Generic[Network]):
 
     def _checkpoint_file(self) -> Path:
         return self.folder / f"{self.name}.checkpoint.pt"
+
+
+def shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """The shapes of tensors, by name."""
+    return {name: value.shape for name, value in state.items()}
 
 
 def pace(step: int, warm_up: int, steps: int) -> float:

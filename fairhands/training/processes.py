@@ -35,3 +35,10 @@ def average(tensors: Iterable[Tensor]) -> None:
 def average_buffers(network: nn.Module) -> None:
     """Average what all processes' pictures left in the network's buffers, such as the statistics of batches."""
     average(buffer for buffer in network.buffers() if buffer.is_floating_point())
+
+
+def total(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by its sum over all processes, which must all call this with tensors of the same shapes."""
+    if state().num_processes > 1:
+        for tensor in tensors:
+            torch.distributed.all_reduce(tensor)

@@ -1,7 +1,5 @@
-from hypothesis import given
-from hypothesis import strategies
-
 import torch
+from hypothesis import given, strategies
 
 from fairhands.training.draw import draw_of
 

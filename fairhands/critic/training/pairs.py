@@ -1,7 +1,7 @@
 """What a critic is trained on: pairs of crops, of a right or real hand and of a malformed or generated one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -72,6 +72,44 @@ class DrawnPairs(Pairs):
 
     def kind(self, pair: int) -> int:
         return int(self.kinds[pair])
+
+
+class JoinedPairs(Pairs):
+    """Pairs of several sources, one after the other; those of all but the first have no texts.
+
+    Args:
+        parts: the sources.
+    """
+
+    def __init__(self, parts: Sequence[Pairs]) -> None:
+        self.parts = parts
+        self.texts = parts[0].texts
+        self._pairs = [(part, pair) for part in range(len(parts)) for pair in range(len(parts[part]))]
+        self._before = [sum(part.crops for part in parts[:number]) for number in range(len(parts))]
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @property
+    def crops(self) -> int:
+        return sum(part.crops for part in self.parts)
+
+    def crop(self, row: int) -> Tensor:
+        part = max(number for number, before in enumerate(self._before) if before <= row)
+        return self.parts[part].crop(row - self._before[part])
+
+    def rows(self, pair: int, pick: int) -> tuple[int, int]:
+        part, number = self._pairs[pair]
+        right, malformed = self.parts[part].rows(number, pick)
+        return self._before[part] + right, self._before[part] + malformed
+
+    def kind(self, pair: int) -> int:
+        part, number = self._pairs[pair]
+        return self.parts[part].kind(number)
+
+    def text(self, pair: int) -> int:
+        part, number = self._pairs[pair]
+        return self.parts[part].text(number) if part == 0 else UNKNOWN
 
 
 class Chosen(NamedTuple):

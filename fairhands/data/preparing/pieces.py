@@ -26,9 +26,7 @@ class Pieces:
         process, processes: which of how many processes this is, from 0 on.
     """
 
-    def __init__(
-        self, folder: Path, settings: dict[str, Any], size: int, process: int = 0, processes: int = 1
-    ) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], size: int, process: int = 0, processes: int = 1) -> None:
         self.folder = folder
         self.settings = settings
         self.size = size
@@ -83,8 +81,11 @@ class Pieces:
             shutil.rmtree(part, ignore_errors=True)
 
     def _is_made(self, number: int, made_of: str) -> bool:
-        record = self._path(number) / RECORD
-        return record.is_file() and json.loads(record.read_text(encoding="utf-8"))["made_of"] == made_of
+        """Whether the piece is there; a record that a crash of the machine left empty is none."""
+        try:
+            return json.loads((self._path(number) / RECORD).read_text(encoding="utf-8"))["made_of"] == made_of
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def _forget_from(self, number: int) -> None:
         """Remove pieces beyond the last, left by a run with more items."""

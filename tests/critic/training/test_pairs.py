@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fairhands.critic.training.pairs import DrawnPairs, choose, load
+from fairhands.critic.training.pairs import UNKNOWN, DrawnPairs, JoinedPairs, choose, load
 from fairhands.training.draw import draw_of
 
 
@@ -28,3 +28,15 @@ def test_cached_features_are_given_instead_of_crops(pairs: DrawnPairs) -> None:
     numbers = torch.tensor([number for number, _ in choose(pairs, draw_of(0, 0, 4))])
     assert chosen.seen.shape == (4, 2, 2, 3, 5)
     assert torch.equal(chosen.seen[:, :, 0, 0, 0], torch.stack([2.0 * numbers, 2.0 * numbers + 1], dim=1))
+
+
+def test_joined_pairs_are_those_of_each_source(pairs: DrawnPairs) -> None:
+    other = DrawnPairs(255 - pairs.pairs[:3], torch.full((3,), UNKNOWN))
+    joined = JoinedPairs([other, pairs])
+    assert (len(joined), joined.crops) == (10, 20)
+    for number in range(10):
+        source, place = (other, number) if number < 3 else (pairs, number - 3)
+        right, malformed = joined.rows(number, 0)
+        assert torch.equal(torch.stack([joined.crop(right), joined.crop(malformed)]), source.pairs[place])
+        assert joined.kind(number) == source.kind(place)
+        assert joined.text(number) == UNKNOWN

@@ -36,8 +36,8 @@ def test_texts_are_embedded_alone_as_among_many(folder: Path) -> None:
 
 
 def test_what_is_no_text_encoder_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="text_encoder: nowhere is no checkpoint, no folder .* download = true"):
+    with pytest.raises(ValueError, match=r"text_encoder: nowhere is no checkpoint, no folder .* download = true"):
         text_encoder("nowhere", allow_download=False)
     mannequin = Path(__file__).parents[3] / "weights" / "checkpoints" / "mannequin_model.safetensors"
-    with pytest.raises(ValueError, match="expected a checkpoint of SD 1.5, found one of mannequin"):
+    with pytest.raises(ValueError, match=r"expected a checkpoint of SD 1\.5, found one of mannequin"):
         text_encoder(str(mannequin), allow_download=False)

@@ -1,0 +1,176 @@
+"""The whole way from datasets to packed pairs, stage by stage; each goes on where it was stopped."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..captions import CAPTIONS_IN_PIECE, caption_pieces, captions_of
+from . import cropping, hands
+from .estimate_crops import cut_estimates
+from .estimates import ESTIMATES_IN_PIECE, estimates_of, make_estimates
+from .fakes import FAKES_IN_PIECE, Caption, fakes_of, make_fakes
+from .filters import filtered
+from .models import Base, captioner
+from .originals import read_originals
+from .output import write_output
+from .packing import counts, paired
+from .pieces import Pieces
+from .records import Crop, Found, Kind, Picture, collect_problems
+from .report import Report
+from .settings import Settings
+
+DETECTED = {"boxes": "detected"}  # nobody annotated what a base model made
+
+
+class NothingLeft(ValueError):
+    """A preparation without a crop to pack; its text says what became of the pictures."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which of how many processes this is; `wait` returns once all of them called it."""
+
+    process: int = 0
+    processes: int = 1
+    wait: Callable[[], None] = lambda: None
+
+
+class Preparation:
+    """Makes hand pairs as the settings say; every process of a run does the same, and its share of the pieces.
+
+    Args:
+        settings: what is chosen.
+        share: which process this is.
+    """
+
+    def __init__(self, settings: Settings, share: Share) -> None:
+        self.settings = settings
+        self.share = share
+        self.report = Report()
+        self.base = Base(settings.fakes) if settings.fakes.base is not None else None
+
+    def run(self, command: str) -> dict[str, int]:
+        """Make what is not there yet, and pack it.
+
+        Args:
+            command: what this was started with, for the manifest.
+
+        Returns: counts of what was packed.
+
+        Raises:
+            ValueError: a dataset or model cannot be used, or (NothingLeft) no crop is left.
+            OSError: something could not be written; the finished pieces are kept.
+        """
+        originals = read_originals(self.settings.datasets, self.report.problems)
+        crops = self._hands("real", originals)
+        originals = _shown(originals, crops)
+        texts = self._captions(originals)
+        if self.base is not None:
+            fakes = self._fakes(self.base, originals, texts)
+            crops = self._packable([*crops, *self._hands("fake", fakes)])
+            if self.settings.estimates.each:
+                crops += self._estimates(self.base, _shown([*originals, *fakes], crops), crops, texts)
+        if not crops:
+            raise NothingLeft(self._nothing_left())
+        self.report.kept = crops
+        self.report.counts["packed"] = counts(crops)
+        if self.share.process == 0:
+            write_output(crops, texts, self.report, self.settings, command)
+        self.share.wait()
+        return self.report.counts["packed"]
+
+    def _hands(self, kind: Kind, pictures: Sequence[Picture]) -> list[Crop]:
+        """The hands of pictures that the filters leave."""
+        found = self._found(kind, pictures)
+        with_hands = [(picture, found[picture.key]) for picture in pictures if found.get(picture.key)]
+        pieces = self._pieces(f"{kind}/crops", self.settings.crops.model_dump(), cropping.PICTURES_IN_PIECE)
+        cropping.cut_crops(f"{kind} hands: cutting", with_hands, self.settings.crops, pieces)
+        self._finish(pieces)
+        chosen = self.settings.filters
+        result = filtered(cropping.crops_of(pieces, self.settings.work_folder), chosen.filters(), chosen.duplicates)
+        self.report.counts[f"{kind} hands"] = result.counts()
+        self.report.dropped += result.dropped
+        return result.kept
+
+    def _found(self, kind: Kind, pictures: Sequence[Picture]) -> dict[str, list[Found]]:
+        """The hands of each picture that could be read."""
+        settings = self.settings.hands if kind == "real" else self.settings.hands.model_copy(update=DETECTED)
+        pieces = self._pieces(f"{kind}/hands", settings.result_of(), hands.PICTURES_IN_PIECE)
+        hands.find_hands(f"{kind} hands: finding", pictures, settings, pieces)
+        self._finish(pieces)
+        found = hands.found_hands(pieces)
+        self.report.counts[f"{kind} pictures"] = {
+            "pictures": len(pictures),
+            "readable": len(found),
+            "with a hand": sum(bool(boxes) for boxes in found.values()),
+            "hands": sum(len(boxes) for boxes in found.values()),
+        }
+        return found
+
+    def _captions(self, originals: Sequence[Picture]) -> dict[str, str]:
+        """A caption for each pair that one is found for."""
+        chosen = self.settings.captions
+        pieces = self._pieces("captions", chosen.result_of(), CAPTIONS_IN_PIECE)
+        load = None if chosen.model is None else captioner(chosen, chosen.model)
+        caption_pieces("captions", originals, chosen.settings(), load, pieces)
+        self._finish(pieces)
+        captions = captions_of(pieces)
+        origins = Counter(caption.origin for caption in captions.values())
+        self.report.counts["captions"] = {origin: origins[origin] for origin in chosen.order if origins[origin]}
+        return {picture.pair: captions[picture.key].text for picture in originals if picture.key in captions}
+
+    def _fakes(self, base: Base, originals: Sequence[Picture], texts: dict[str, str]) -> list[Picture]:
+        """The base model's pictures of the captions."""
+        settings = self.settings.fakes.settings()
+        pieces = self._pieces("fake/pictures", {**settings.result_of(), **base.result_of()}, FAKES_IN_PIECE)
+        captions = [Caption(one.pair, texts[one.pair]) for one in originals if one.pair in texts]
+        make_fakes("fakes", base.load, captions, self.settings.fakes.each, settings, pieces)
+        self._finish(pieces)
+        return fakes_of(pieces)
+
+    def _estimates(
+        self, base: Base, pictures: Sequence[Picture], crops: Sequence[Crop], texts: dict[str, str]
+    ) -> list[Crop]:
+        """The crops once more, out of the base model's estimates of the pictures."""
+        settings = self.settings.estimates.settings()
+        pieces = self._pieces("estimates/pictures", {**settings.result_of(), **base.result_of()}, ESTIMATES_IN_PIECE)
+        captioned = [(picture, texts.get(picture.pair, "")) for picture in pictures]
+        make_estimates("estimates", base.load, captioned, settings, pieces)
+        self._finish(pieces)
+        cut = self._pieces("estimates/crops", self.settings.crops.model_dump(), ESTIMATES_IN_PIECE)
+        cut_estimates("estimates: cutting", estimates_of(pieces), crops, self.settings.crops, cut)
+        self._finish(cut)
+        return cropping.crops_of(cut, self.settings.work_folder)
+
+    def _packable(self, crops: list[Crop]) -> list[Crop]:
+        """All crops, or those whose pair has both kinds."""
+        if self.settings.pack.unpaired == "keep":
+            return crops
+        both = paired(crops)
+        self.report.counts["pairs"] = {"hands with a counterpart": len(both), "without": len(crops) - len(both)}
+        return both
+
+    def _pieces(self, stage: str, settings: dict[str, Any], size: int) -> Pieces:
+        folder = self.settings.work_folder / stage
+        return Pieces(folder, settings, size, self.share.process, self.share.processes)
+
+    def _finish(self, pieces: Pieces) -> None:
+        """Wait until all processes made their pieces, and take their problems into the report."""
+        self.share.wait()
+        collect_problems(pieces, self.report.problems)
+
+    def _nothing_left(self) -> str:
+        told = (
+            f"{stage}: " + ", ".join(f"{number} {what}" for what, number in counted.items())
+            for stage, counted in self.report.counts.items()
+        )
+        problems = self.report.problems.lines
+        first = f"; the first of {len(problems)} problems: {problems[0]}" if problems else ""
+        return f"No hand is left to pack ({'; '.join(told)}{first})."
+
+
+def _shown(pictures: Sequence[Picture], crops: Sequence[Crop]) -> list[Picture]:
+    """The pictures that crops are left of."""
+    shown = {crop.picture for crop in crops}
+    return [picture for picture in pictures if picture.key in shown]

@@ -1,0 +1,234 @@
+"""What can be chosen about a preparation, as tables of the trainer's configuration file."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ...base_models.process import Predicts
+from ...training.configuration import Configuration
+from ..captioner import QUESTION
+from ..captions import CaptionSettings, Origin
+from ..sources import LAYOUTS
+from . import filters
+from .estimates import EstimateSettings
+from .fakes import FakeSettings
+from .filters import Filter
+
+
+class Source(Configuration):
+    """A dataset."""
+
+    kind: str = Field(default="folder", description=f"What it is: {', '.join(LAYOUTS)}.")
+    folder: Path = Field(default=Path("pictures"), description="Where it was unpacked.")
+
+
+class HandSettings(Configuration):
+    """Where hands are in pictures."""
+
+    boxes: Literal["annotated", "detected", "both"] = Field(
+        default="both",
+        description="Whose boxes to take: the dataset's, the detector's, or the dataset's compared with the "
+        "detector's (which alone counts where the dataset says nothing).",
+    )
+    least_overlap: float = Field(
+        default=0.3,
+        gt=0,
+        le=1,
+        description="With both: intersection over union from which on two boxes are the same hand.",
+    )
+    confirmed: Literal["keep", "replace"] = Field(
+        default="keep",
+        description="With both: keep an annotated box that the detector found too, or replace it by the detected one.",
+    )
+    unconfirmed: Literal["keep", "drop"] = Field(
+        default="keep", description="With both: keep or drop an annotated box that the detector did not find."
+    )
+    unannotated: Literal["ignore", "add"] = Field(
+        default="ignore", description="With both: ignore or add what the detector found beside the annotated boxes."
+    )
+    threshold: float = Field(
+        default=0.5, ge=0, le=1, description="Least confidence of the detector that there is a hand."
+    )
+    most: int = Field(default=8, ge=1, description="Most hands that the detector looks for in a picture.")
+    tiles: int = Field(
+        default=1, ge=1, description="Above 1, search again in so many times so many tiles, for small hands."
+    )
+    models: Path = Field(
+        default=Path("models/mediapipe"), description="Folder of the detector's file, hand_landmarker.task."
+    )
+    download_missing: bool = Field(default=False, description="Download the detector's file where it is not there.")
+
+    def result_of(self) -> dict[str, Any]:
+        """Those that change what is found."""
+        return self.model_dump(mode="json", exclude={"models", "download_missing"})
+
+    @property
+    def detects(self) -> bool:
+        """Whether the detector is needed."""
+        return self.boxes != "annotated"
+
+
+class FilterSettings(Configuration):
+    """Which crops are left out; 0 leaves a filter out."""
+
+    least_side: float = Field(default=48, ge=0, description="Least shorter side of a hand's box in pixels.")
+    least_score: float = Field(default=0.5, ge=0, le=1, description="Least score of a hand that the detector found.")
+    least_sharpness: float = Field(
+        default=15,
+        ge=0,
+        description="Least variance of the Laplacian of the hand, in grey of 0 to 255 at 128 x 128 pixels.",
+    )
+    most_cut: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Most share of a box's perimeter on the picture's border; a side of a square is 0.25.",
+    )
+    least_share: float = Field(default=0, ge=0, le=1, description="Least share of the picture that a box takes.")
+    most_share: float = Field(default=0, ge=0, le=1, description="Most share of the picture that a box takes.")
+    duplicates: int = Field(
+        default=4,
+        ge=0,
+        le=12,
+        description="Leave out crops whose perceptual hash, 64 bits, differs from an earlier one's in at most so many.",
+    )
+
+    def filters(self) -> list[Filter]:
+        """The filters in the order in which they are asked; duplicates, which need all crops, come after them."""
+        return [
+            Filter("small", filters.side, self.least_side, is_least=True),
+            Filter("low score", filters.score, self.least_score, is_least=True),
+            Filter("blurred", filters.sharpness, self.least_sharpness, is_least=True),
+            Filter("cut by the border", filters.cut, self.most_cut, is_least=False),
+            Filter("small share", filters.share, self.least_share, is_least=True),
+            Filter("large share", filters.share, self.most_share, is_least=False),
+        ]
+
+
+class CropSettings(Configuration):
+    """The crops as they are stored."""
+
+    size: int = Field(default=320, ge=16, le=4096, description="Side of the square crops in pixels.")
+    margin: float = Field(
+        default=0.5, ge=0, le=4, description="Context on each side of a hand, relative to its box's longer side."
+    )
+    format: Literal["webp", "png", "jpeg"] = Field(default="webp", description="How crops are stored.")
+    quality: int = Field(default=95, ge=1, le=100, description="Quality of webp and jpeg.")
+
+
+class CaptionTable(Configuration):
+    """Where captions come from."""
+
+    order: tuple[Origin, ...] = Field(
+        default=("txt", "dataset", "model", "template"),
+        description="Asked one after the other until one has a caption: txt (a file NAME.txt beside the picture), "
+        "dataset, model (where one is set), template.",
+    )
+    template: str = Field(
+        default="a photo of a hand",
+        description="The last resort; {name} and {folder} stand for the picture's file and its folder.",
+    )
+    model: str | None = Field(
+        default=None,
+        description="A model that describes pictures, such as LLaVA or BLIP: a folder of transformers, or its name on "
+        "the hub.",
+    )
+    question: str = Field(default=QUESTION, description="What a model that can be asked is asked.")
+    batch: int = Field(default=8, ge=1, description="Pictures that the model describes at once.")
+    allow_download: bool = Field(default=False, description="Whether the model may be fetched from the hub.")
+
+    def result_of(self) -> dict[str, Any]:
+        """Those that change the captions."""
+        return self.model_dump(mode="json", exclude={"batch", "allow_download"})
+
+    def settings(self) -> CaptionSettings:
+        """Those of the stage. Raises ValueError for a template that cannot be filled in."""
+        return CaptionSettings(self.order, self.template, self.batch)
+
+
+class FakeTable(Configuration):
+    """The pictures that a base model makes of the captions."""
+
+    base: str | None = Field(
+        default=None,
+        description="The base model: a checkpoint of SD 1.5 or SDXL (.safetensors), a diffusers folder, its name on "
+        "the hub, or the mannequin model. Without one only real hands are packed.",
+    )
+    base_config: Path | None = Field(
+        default=None, description="For a checkpoint of unusual size: a diffusers folder whose configurations fit it."
+    )
+    predicts: Predicts | None = Field(
+        default=None, description="What an SD checkpoint predicts where it does not say so: noise or velocity."
+    )
+    allow_download: bool = Field(default=False, description="Whether the base model may be fetched from the hub.")
+    each: int = Field(default=1, ge=1, description="Pictures made of each caption.")
+    steps: int = Field(default=30, ge=1, description="Steps of the sampler.")
+    guidance: float = Field(default=5.0, ge=1, description="Scale of classifier-free guidance; 1 is none.")
+    size: int | None = Field(
+        default=None, ge=64, description="Side of the pictures in pixels; the base model's own if not set."
+    )
+    negative: str = Field(default="", description="The prompt that guidance leads away from.")
+    batch: int = Field(default=4, ge=1, description="Pictures made at once.")
+
+    def settings(self) -> FakeSettings:
+        """Those of the stage."""
+        return FakeSettings(self.steps, self.guidance, self.size, self.negative, self.batch)
+
+
+class EstimateTable(Configuration):
+    """Clean estimates of real pictures and fakes, as guidance shows them to a critic while it samples."""
+
+    each: int = Field(default=0, ge=0, description="Estimates made of each picture by the base model; 0 for none.")
+    lowest: int = Field(default=150, ge=1, le=999, description="Least training timestep of an estimate's noise.")
+    highest: int = Field(default=650, ge=1, le=999, description="Largest training timestep of an estimate's noise.")
+    batch: int = Field(default=4, ge=1, description="Pictures estimated at once.")
+
+    def settings(self) -> EstimateSettings:
+        """Those of the stage. Raises ValueError where the lowest is above the highest."""
+        return EstimateSettings(self.each, self.lowest, self.highest, self.batch)
+
+
+class PackSettings(Configuration):
+    """The result's layout."""
+
+    layout: Literal["shards", "folder"] = Field(
+        default="shards", description="Tar files in WebDataset's layout, or a folder of pictures."
+    )
+    crops_in_shard: int = Field(default=1000, ge=1, description="Crops in a tar file, or in a folder of pictures.")
+    unpaired: Literal["drop", "keep"] = Field(
+        default="drop",
+        description="With fakes: drop or keep crops of a caption that only real hands or only fakes are left of.",
+    )
+
+
+class Settings(Configuration):
+    """All that can be chosen."""
+
+    kind: str = Field(default="folder", description=f"With one dataset: what it is, {', '.join(LAYOUTS)}.")
+    folder: Path | None = Field(default=None, description="With one dataset: where it was unpacked.")
+    sources: tuple[Source, ...] = Field(default=(), description="Several datasets, each with its kind and folder.")
+    output: Path = Field(default=Path("hand_pairs"), description="Folder to write; one of an earlier run is replaced.")
+    work: Path | None = Field(
+        default=None,
+        description="Folder of the stages' finished pieces, from which a stopped run goes on and changed settings "
+        "take what still holds; beside the output if not set. It may be deleted afterwards.",
+    )
+    hands: HandSettings = Field(default=HandSettings(), description="Where hands are in pictures.")
+    filters: FilterSettings = Field(default=FilterSettings(), description="Which crops are left out.")
+    crops: CropSettings = Field(default=CropSettings(), description="The crops as they are stored.")
+    captions: CaptionTable = Field(default=CaptionTable(), description="Where captions come from.")
+    fakes: FakeTable = Field(default=FakeTable(), description="Pictures of a base model.")
+    estimates: EstimateTable = Field(default=EstimateTable(), description="Estimates of pictures.")
+    pack: PackSettings = Field(default=PackSettings(), description="The result's layout.")
+
+    @property
+    def datasets(self) -> tuple[Source, ...]:
+        """The one dataset and the several."""
+        single = () if self.folder is None else (Source(kind=self.kind, folder=self.folder),)
+        return (*single, *self.sources)
+
+    @property
+    def work_folder(self) -> Path:
+        """Where the stages' pieces are."""
+        return self.work or self.output.with_name(f"{self.output.name}.work")
