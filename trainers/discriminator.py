@@ -6,134 +6,43 @@ Without anything given it learns from drawn hands with the smallest backbone: ab
 import dataclasses
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from fairhands.base_models.loading import load as load_base
 from fairhands.critic import Critic, CriticConfig, load, save
 from fairhands.critic.config import Transformer
 from fairhands.critic.pretrained import pretrained
-from fairhands.critic.training.augmentation import Augmentation, augment
+from fairhands.critic.training.augmentation import augment
 from fairhands.critic.training.features import cached_features
 from fairhands.critic.training.gradient_check import check_gradient, detector_judge, finger_judge
 from fairhands.critic.training.judging import judge, text_of
-from fairhands.critic.training.objective import Objective, new_namer, pair_losses
+from fairhands.critic.training.objective import new_namer, pair_losses
 from fairhands.critic.training.pairs import JoinedPairs, Pairs, choose
 from fairhands.critic.training.pairs import load as load_pairs
 from fairhands.critic.training.prepared_pairs import PreparedPairs
 from fairhands.critic.training.report import write_report
-from fairhands.critic.training.sources import Drawn, drawn_pairs, prepared_pairs
+from fairhands.critic.training.settings import CONV, FILE, Checking, Settings
+from fairhands.critic.training.sources import drawn_pairs, prepared_pairs
 from fairhands.critic.training.texts import text_encoder
 from fairhands.data.prepared import PreparedHandsError
 from fairhands.evaluation import fingers
 from fairhands.hands import files
 from fairhands.hands.detector import HandDetector
 from fairhands.training.checkpoint import CheckpointError
-from fairhands.training.configuration import Configuration, from_command_line
+from fairhands.training.configuration import from_command_line
 from fairhands.training.draw import Draw
-from fairhands.training.loop import Loop, LoopSettings, Losses
+from fairhands.training.loop import Loop, Losses
 from fairhands.training.processes import device, state
 from fairhands.training.program import stop
 from fairhands.whole_files import prepare_folder
 
 PROGRAM = "python -m trainers.discriminator"
 PURPOSE = "Train a hand discriminator, the critic of FairHands' visual guidance."
-FILE = "hand_discriminator.safetensors"
 BETAS = (0.0, 0.99)  # StyleGAN-T's
-CONV = "conv"
 CONV_INPUT_SIZE, VIT_INPUT_SIZE = 64, 224
-
-
-class Data(Drawn):
-    """What is learnt from."""
-
-    prepared: tuple[Path, ...] = Field(
-        default=(),
-        description="Folders that `python -m trainers.prepare_hands` wrote; none: drawn hands, as the other keys say.",
-    )
-    drawn_beside: bool = Field(
-        default=False,
-        description="Whether drawn pairs, whose malformations have names, are learnt from beside the prepared ones.",
-    )
-    held_out: float = Field(
-        default=0.1, gt=0, lt=1, description="Share of the prepared pairs that are kept to measure the result with."
-    )
-
-
-class Checking(Configuration):
-    """The gradient check: does following the gradient lead to hands that somebody else finds better, too?"""
-
-    base: str | None = Field(
-        default=None,
-        description="The base model that will be guided (as for prepare_hands): on held-out generated hands the "
-        "gradient is followed in its latents. None: no check.",
-    )
-    hands: int = Field(default=16, ge=1, description="Hands that it is tried on.")
-    weight: float = Field(default=1.0, gt=0, description="Length of its ten steps, in what guidance takes at w = 1.")
-    finger_judge: Path | None = Field(
-        default=None, description="The judge of mannequin hands; none: MediaPipe's detector judges."
-    )
-    models: Path = Field(
-        default=Path("models/mediapipe"), description="Folder of the detector's file, hand_landmarker.task."
-    )
-
-
-class Training(LoopSettings):
-    """The training itself."""
-
-    steps: int = Field(default=520, ge=1, description="How often the weights are changed.")
-    batch: int = Field(default=16, ge=1, description="Pairs of hands looked at in a pass, on each device.")
-    learning_rate: float = Field(default=1.5e-3, gt=0, description="Adam's learning rate after the warm-up.")
-    warm_up: int = Field(default=26, ge=0, description="Steps in which the learning rate rises from zero.")
-    average: float = Field(
-        default=0.99, ge=0, lt=1, description="Decay of the moving average of the weights, which is what is kept."
-    )
-
-
-class Settings(Configuration):
-    """What can be chosen about a training."""
-
-    output: Path = Field(
-        default=Path("hand_discriminator"),
-        description=f"Folder for the discriminator ({FILE}, for ComfyUI's folder models/hand_discriminators), "
-        "its report, checkpoints and logs.",
-    )
-    seed: int = Field(default=0, ge=0, lt=10**6, description="The same seed gives the same training.")
-    start_from: Path | None = Field(default=None, description="A discriminator's file to train on.")
-    backbone: str = Field(
-        default="conv",
-        description="What it looks with: conv (small, trained along), or a frozen transformer: dino_vits16, "
-        "dino_vitb16, dinov2_small, dinov2_base, dinov3_vits16, another name on the hub, or a local folder.",
-    )
-    download: bool = Field(default=False, description="Whether the backbone may be fetched from the hub.")
-    with_backbone: bool = Field(
-        default=True, description="Whether the file holds the backbone too; otherwise its name and hash."
-    )
-    input_size: int | None = Field(
-        default=None, ge=4, description="Side of the pictures that it takes, in pixels: 64 for conv, else 224."
-    )
-    margin: float = Field(
-        default=0.15, ge=0, description="Context around a hand's box on each side, relative to its longer side."
-    )
-    widths: tuple[int, ...] = Field(
-        default=(16, 32, 64, 128), description="Channels of the conv backbone's stages; each halves the picture."
-    )
-    text_encoder: str = Field(
-        default="",
-        description="What embeds the captions, for a discriminator that judges by a text: a Stable Diffusion 1.5 "
-        "checkpoint, or the folder or hub name of a CLIP text encoder. Empty: it judges without.",
-    )
-    compile: bool = Field(default=False, description="Whether torch.compile makes it faster, after a slow start.")
-    workers: int = Field(default=2, ge=0, description="Processes that draw or load pictures; 0: the program itself.")
-    data: Data = Field(default=Data(), description="What is learnt from.")
-    augmentation: Augmentation = Field(default=Augmentation(), description="How far pictures are changed.")
-    objective: Objective = Field(default=Objective(), description="What counts how much.")
-    training: Training = Field(default=Training(), description="The training itself.")
-    check: Checking = Field(default=Checking(), description="The gradient check.")
 
 
 def main() -> None:
@@ -217,7 +126,8 @@ def new_check(checking: Checking, held_out: Pairs) -> Callable[[Critic], dict[st
         judges = finger_judge(fingers.read(checking.finger_judge))
     else:
         judges = detector_judge(HandDetector(files.find(checking.models, files.HAND_LANDMARKER), threshold=0.3))
-    chosen = [held_out.wide_crop(held_out.rows(pair, 0)[1]) for pair in held_out.finished()[: checking.hands]]
+    finished = [pair for pair in range(len(held_out)) if not held_out.is_estimate(pair)]
+    chosen = [held_out.wide_crop(held_out.rows(pair, 0)[1]) for pair in finished[: checking.hands]]
 
     def check(critic: Critic) -> dict[str, Any]:
         pictures = [((picture / 255).to(base.device), box) for picture, box in chosen]

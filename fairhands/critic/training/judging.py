@@ -17,14 +17,21 @@ AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Judgement:
-    """Mean logits of right (or real) and of malformed (or generated) hands, [N] each; the latter's kinds [N]."""
+    """Mean logits of right (or real) and of malformed (or generated) hands, [N] each, in finished pictures.
+
+    Args:
+        right, malformed: of pairs; finite.
+        kinds: of the malformed ones, [N].
+        auc_of_estimates: the area under the curve of hands in estimates; None where there are none.
+    """
 
     right: Tensor
     malformed: Tensor
     kinds: Tensor
+    auc_of_estimates: float | None = None
 
     def figures(self) -> dict[str, Any]:
-        """Accuracy, area under the curve (for each named kind too), and how far calibrated probabilities are off.
+        """Accuracy, areas under the curve (for each named kind too), and how far calibrated probabilities are off.
 
         The calibration for the last is fitted on half of the hands and measured on the other half.
         """
@@ -37,6 +44,7 @@ class Judgement:
             "accuracy": accuracy(self.right, self.malformed),
             "auc": area_under_curve(self.right, self.malformed),
             "auc_by_kind": {kind: area_under_curve(self.right, some) for kind, some in by_kind.items() if len(some)},
+            "auc_of_estimates": self.auc_of_estimates,
             "calibration_error": calibration_error(likely, truth),
         }
 
@@ -62,7 +70,12 @@ def judge(critic: Critic, pairs: Pairs, texts: Tensor | None = None) -> Judgemen
         text = text_of(texts, [pairs.text(pair) for pair in numbers])
         logits.append(critic(torch.stack(crops).to(device) / 255, text).float().mean(dim=1).cpu())
     right, malformed = torch.cat(logits).view(-1, 2).unbind(dim=1)
-    return Judgement(right, malformed, torch.tensor([pairs.kind(pair) for pair in range(len(pairs))]))
+    kinds = torch.tensor([pairs.kind(pair) for pair in range(len(pairs))])
+    estimated = torch.tensor([pairs.is_estimate(pair) for pair in range(len(pairs))])
+    if not estimated.any() or estimated.all():
+        return Judgement(right, malformed, kinds)
+    of_estimates = area_under_curve(right[estimated], malformed[estimated])
+    return Judgement(right[~estimated], malformed[~estimated], kinds[~estimated], of_estimates)
 
 
 def text_of(texts: Tensor | None, places: Sequence[int] | Tensor) -> Tensor | None:

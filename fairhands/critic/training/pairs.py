@@ -41,6 +41,10 @@ class Pairs(ABC):
     def rows(self, pair: int, pick: int) -> tuple[int, int]:
         """The crops of a pair, the right hand's first; `pick`, any number from 0, chooses where there are several."""
 
+    def is_estimate(self, pair: int) -> bool:
+        """Whether it shows a base model's estimates under noise, not finished pictures."""
+        return False
+
     def kind(self, pair: int) -> int:
         """The kind of malformation, its place in `MALFORMED`, or `UNKNOWN`."""
         return UNKNOWN
@@ -102,6 +106,10 @@ class JoinedPairs(Pairs):
         part, number = self._pairs[pair]
         right, malformed = self.parts[part].rows(number, pick)
         return self._before[part] + right, self._before[part] + malformed
+
+    def is_estimate(self, pair: int) -> bool:
+        part, number = self._pairs[pair]
+        return self.parts[part].is_estimate(number)
 
     def kind(self, pair: int) -> int:
         part, number = self._pairs[pair]

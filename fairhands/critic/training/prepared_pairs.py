@@ -67,20 +67,16 @@ class PreparedPairs(Pairs):
         number, place = self._places[row]
         return self.folders[number][place]
 
-    def finished(self) -> list[int]:
-        """The pairs of finished pictures, not of estimates."""
-        return [pair for pair, (real, _) in enumerate(self._pairs) if self._level(real) == 0]
-
     def rows(self, pair: int, pick: int) -> tuple[int, int]:
         real, fakes = self._pairs[pair]
         return real, fakes[pick % len(fakes)]
 
+    def is_estimate(self, pair: int) -> bool:
+        number, place = self._places[self._pairs[pair][0]]
+        return self.folders[number].level[place] > 0
+
     def text(self, pair: int) -> int:
         return self._text_places[pair]
-
-    def _level(self, row: int) -> int:
-        number, place = self._places[row]
-        return self.folders[number].level[place]
 
     def _text(self, row: int) -> str:
         number, place = self._places[row]

@@ -54,6 +54,25 @@ class EstimateSettings:
         return [int(self.lowest + (number + _share(key, number)) * width) for number in range(self.each)]
 
 
+@dataclass(frozen=True)
+class Reconstruction:
+    """One estimate of each picture without any noise: what the autoencoder gives back, at the base model's size.
+
+    Args:
+        batch: pictures at once.
+    """
+
+    batch: int = 4
+
+    def result_of(self) -> dict[str, Any]:
+        """Those that change the pictures."""
+        return {"reconstruction": True}
+
+    def levels(self, key: str) -> list[int]:
+        """The level that has no noise."""
+        return [0]
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """An estimate of a picture.
@@ -61,7 +80,7 @@ class Estimate:
     Args:
         file: it, a PNG.
         of: the picture's key.
-        level: the training timestep whose noise it was estimated under, 1..999.
+        level: the training timestep whose noise it was estimated under, 1..999; 0 without noise.
         scale: its width and height, each relative to the picture's own.
     """
 
@@ -94,7 +113,7 @@ class _Wanted:
 def clean_estimates(
     base: BaseModel, pictures: Tensor, texts: Sequence[str], times: Tensor, seeds: Sequence[int]
 ) -> Tensor:
-    """The pictures noised in latent space, denoised by one prediction and decoded.
+    """The pictures noised in latent space, denoised by one prediction and decoded; at time 0 only en- and decoded.
 
     Args:
         base: whose autoencoder, noise and prediction.
@@ -113,14 +132,15 @@ def clean_estimates(
     times = times.to(base.device)
     noised = base.noised(latents, noise.to(base.device), times)
     text = base.encode_text(texts, (pictures.shape[-2], pictures.shape[-1]))
-    return as_bytes(base.decode(base.clean(noised, times, base.predict(noised, times, text))))
+    clean = base.clean(noised, times, base.predict(noised, times, text))
+    return as_bytes(base.decode(torch.where(times[:, None, None, None] == 0, latents, clean)))
 
 
 def make_estimates(
     title: str,
     load_base: Callable[[], BaseModel],
     pictures: Sequence[tuple[Picture, str]],
-    settings: EstimateSettings,
+    settings: EstimateSettings | Reconstruction,
     pieces: Pieces,
 ) -> None:
     """Make the pieces of this stage: a PNG for each picture and level, with a row that says of what.

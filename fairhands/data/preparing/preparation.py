@@ -8,7 +8,7 @@ from typing import Any
 from ..captions import CAPTIONS_IN_PIECE, caption_pieces, captions_of
 from . import cropping, hands
 from .estimate_crops import cut_estimates
-from .estimates import ESTIMATES_IN_PIECE, estimates_of, make_estimates
+from .estimates import ESTIMATES_IN_PIECE, EstimateSettings, Reconstruction, estimates_of, make_estimates
 from .fakes import FAKES_IN_PIECE, Caption, fakes_of, make_fakes
 from .filters import filtered
 from .models import Base, captioner
@@ -19,6 +19,8 @@ from .pieces import Pieces
 from .records import Crop, Found, Kind, Picture, collect_problems
 from .report import Report
 from .settings import Settings
+
+Captioned = tuple[Picture, str]
 
 DETECTED = {"boxes": "detected"}  # nobody annotated what a base model made
 
@@ -69,8 +71,9 @@ class Preparation:
         if self.base is not None:
             fakes = self._fakes(self.base, originals, texts)
             crops = self._packable([*crops, *self._hands("fake", fakes)])
-            if self.settings.estimates.each:
-                crops += self._estimates(self.base, _shown([*originals, *fakes], crops), crops, texts)
+            shown = [(picture, texts.get(picture.pair, "")) for picture in _shown([*originals, *fakes], crops)]
+            estimates = self._estimates(self.base, shown, crops) if self.settings.estimates.each else []
+            crops = self._alike(self.base, shown, crops) + estimates
         if not crops:
             raise NothingLeft(self._nothing_left())
         self.report.kept = crops
@@ -129,17 +132,35 @@ class Preparation:
         self._finish(pieces)
         return fakes_of(pieces)
 
-    def _estimates(
-        self, base: Base, pictures: Sequence[Picture], crops: Sequence[Crop], texts: dict[str, str]
-    ) -> list[Crop]:
+    def _estimates(self, base: Base, shown: Sequence[Captioned], crops: Sequence[Crop]) -> list[Crop]:
         """The crops once more, out of the base model's estimates of the pictures."""
-        settings = self.settings.estimates.settings()
-        pieces = self._pieces("estimates/pictures", {**settings.result_of(), **base.result_of()}, ESTIMATES_IN_PIECE)
-        captioned = [(picture, texts.get(picture.pair, "")) for picture in pictures]
-        make_estimates("estimates", base.load, captioned, settings, pieces)
+        return self._seen("estimates", base, shown, crops, self.settings.estimates.settings())
+
+    def _alike(self, base: Base, shown: Sequence[Captioned], crops: list[Crop]) -> list[Crop]:
+        """The crops, the real ones out of pictures that went through the base model's autoencoder, as fakes did."""
+        if not self.settings.fakes.alike:
+            return crops
+        real = [crop for crop in crops if crop.kind == "real"]
+        pictures = {crop.picture for crop in real}
+        originals = [(picture, text) for picture, text in shown if picture.key in pictures]
+        settings = Reconstruction(self.settings.fakes.batch)
+        fakes = [crop for crop in crops if crop.kind == "fake"]
+        return self._seen("real/alike", base, originals, real, settings) + fakes
+
+    def _seen(
+        self,
+        stage: str,
+        base: Base,
+        shown: Sequence[Captioned],
+        crops: Sequence[Crop],
+        settings: EstimateSettings | Reconstruction,
+    ) -> list[Crop]:
+        """The crops out of what the base model makes of their pictures."""
+        pieces = self._pieces(f"{stage}/pictures", {**settings.result_of(), **base.result_of()}, ESTIMATES_IN_PIECE)
+        make_estimates(stage, base.load, shown, settings, pieces)
         self._finish(pieces)
-        cut = self._pieces("estimates/crops", self.settings.crops.model_dump(), ESTIMATES_IN_PIECE)
-        cut_estimates("estimates: cutting", estimates_of(pieces), crops, self.settings.crops, cut)
+        cut = self._pieces(f"{stage}/crops", self.settings.crops.model_dump(), ESTIMATES_IN_PIECE)
+        cut_estimates(f"{stage}: cutting", estimates_of(pieces), crops, self.settings.crops, cut)
         self._finish(cut)
         return cropping.crops_of(cut, self.settings.work_folder)
 

@@ -165,6 +165,11 @@ class FakeTable(Configuration):
     each: int = Field(default=1, ge=1, description="Pictures made of each caption.")
     steps: int = Field(default=30, ge=1, description="Steps of the sampler.")
     guidance: float = Field(default=5.0, ge=1, description="Scale of classifier-free guidance; 1 is none.")
+    alike: bool = Field(
+        default=True,
+        description="Bring real pictures to the base model's size and through its autoencoder, as its own are, so that "
+        "neither resolution nor the autoencoder's marks tell a critic which hand is real.",
+    )
     size: int | None = Field(
         default=None, ge=64, description="Side of the pictures in pixels; the base model's own if not set."
     )

@@ -8,6 +8,7 @@ from PIL import Image
 from fairhands.critic import Critic, CriticConfig
 from fairhands.critic.training.judging import Judgement, judge, text_of
 from fairhands.critic.training.mannequin_pairs import MALFORMED
+from fairhands.critic.training.measures import area_under_curve
 from fairhands.critic.training.pairs import DrawnPairs
 from fairhands.critic.training.report import write_report
 
@@ -20,6 +21,21 @@ def test_the_judgement_holds_each_hands_mean_logit() -> None:
     torch.testing.assert_close(found.right, critic(pairs.pairs[:, 0] / 255).mean(dim=1))
     torch.testing.assert_close(found.malformed, critic(pairs.pairs[:, 1] / 255).mean(dim=1))
     assert torch.equal(found.kinds, pairs.kinds)
+
+
+def test_estimates_are_judged_apart_from_finished_pictures() -> None:
+    class SomeEstimates(DrawnPairs):
+        def is_estimate(self, pair: int) -> bool:
+            return pair >= 30
+
+    torch.manual_seed(0)
+    critic = Critic(CriticConfig(input_size=16, widths=(4, 8))).eval()
+    pixels, kinds = torch.randint(256, (40, 2, 3, 16, 16), dtype=torch.uint8), torch.arange(40) % 5
+    found, whole = judge(critic, SomeEstimates(pixels, kinds)), judge(critic, DrawnPairs(pixels, kinds))
+    assert torch.equal(found.right, whole.right[:30])
+    assert torch.equal(found.kinds, kinds[:30])
+    assert whole.auc_of_estimates is None
+    assert found.figures()["auc_of_estimates"] == area_under_curve(whole.right[30:], whole.malformed[30:])
 
 
 def test_figures_tell_kinds_apart() -> None:
