@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from comfy_api.latest import ComfyExtension, io
 
-from . import lora_probe, memory_probe, model_probe, patch_probe, words_probe
+from . import lora_keys_probe, lora_probe, memory_probe, model_probe, patch_probe, words_probe
 
 PoseKeypoint = io.Custom("POSE_KEYPOINT")
 
@@ -83,7 +83,7 @@ class ProbeSave(io.ComfyNode):
 
 class ProbeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        probes = (model_probe, lora_probe, words_probe, memory_probe, patch_probe)
+        probes = (model_probe, lora_probe, lora_keys_probe, words_probe, memory_probe, patch_probe)
         return [ProbePose, ProbeMask, ProbeAny, ProbeSave, *(node for probe in probes for node in probe.NODES)]
 
 

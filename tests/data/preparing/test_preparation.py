@@ -203,3 +203,26 @@ def test_fakes_and_estimates_of_the_mannequin_model_are_packed_beside_the_real_h
     before = times(tmp_path)
     run(settings)
     assert times(tmp_path) == before
+
+
+def test_real_pictures_are_made_alike_to_the_base_models_and_fakes_stay(
+    drawn_pictures: Callable[..., Path], tmp_path: Path, mediapipe_models: Path
+):
+    fakes = {"base": MANNEQUIN, "steps": 2, "guidance": 1.0, "batch": 2}
+    more = {
+        "filters": FilterSettings(least_score=0.1, least_side=10, least_sharpness=0, most_cut=0, duplicates=0),
+        "hands": HandSettings(models=mediapipe_models, threshold=0.1),
+        "pack": PackSettings(unpaired="keep"),
+    }
+    folders = {alike: tmp_path / str(alike) for alike in (True, False)}
+    for alike, folder in folders.items():
+        run(chosen(drawn_pictures(2), folder, mediapipe_models, fakes=FakeTable(**fakes, alike=alike), **more))
+    made, kept = (PreparedHands(folder / "out") for folder in folders.values())
+    assert len(made) == len(kept) > 0
+    assert (made.kind, made.source, made.pair) == (kept.kind, kept.source, kept.pair)
+    assert set(made.level) == {0}
+    for number, kind in enumerate(kept.kind):
+        (picture, box), (other, where) = kept[number], made[number]
+        change = (picture.float() - other.float()).abs().mean()
+        assert box == pytest.approx(where, abs=2)
+        assert change == 0 if kind == "fake" else 0 < change < 25
