@@ -1,0 +1,1 @@
+"""Low-rank adapters on a base model, and the files that other programs read."""
