@@ -37,8 +37,8 @@ def among_given(boxes: Any, pictures: int, height: int, width: int) -> tuple[Fin
 
 
 def load(discriminator: comfy.model_patcher.ModelPatcher) -> None:
-    """Bring the critic onto its device, whole: its layers cannot fetch their weights one by one."""
-    comfy.model_management.load_models_gpu([discriminator], force_full_load=True)
+    """Bring the critic onto its device."""
+    comfy.model_management.load_models_gpu([discriminator])
 
 
 def judge(

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import comfy.model_management
-import comfy.model_patcher
 import folder_paths
 from comfy_api.latest import io
 
@@ -14,6 +13,7 @@ from ..fairhands.evaluation.discriminator_summary import readable
 from .connections import CATEGORY, HandDiscriminator
 from .model_folders import HAND_DISCRIMINATORS
 from .node_text import shown_text
+from .whole_model import WholeModelPatcher
 
 
 class LoadHandDiscriminator(io.ComfyNode):
@@ -66,7 +66,7 @@ class LoadHandDiscriminator(io.ComfyNode):
         """
         path = _file(discriminator)
         critic, summary = file.load(path)
-        patcher = comfy.model_patcher.ModelPatcher(
+        patcher = WholeModelPatcher(
             critic,
             load_device=comfy.model_management.get_torch_device(),
             offload_device=comfy.model_management.unet_offload_device(),

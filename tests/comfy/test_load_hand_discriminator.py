@@ -7,10 +7,12 @@ import safetensors.torch
 import torch
 import websocket
 from comfy_graphs import GraphBuilder
+from transformers import ViTConfig, ViTModel
 
 from devtools.client import ComfyClient, GraphFailed, GraphRefused
 from devtools.paths import CRITIC
 from fairhands.critic import Critic, CriticConfig, describe, save
+from fairhands.critic.pretrained import pretrained
 
 
 def load(graph: GraphBuilder, name: str) -> str:
@@ -61,6 +63,29 @@ def test_the_page_is_sent_that_text_for_the_node(
         page.close()
     assert message[4:9] == len("1").to_bytes(4, "big") + b"1"
     assert message[9:].startswith(b"network: conv, 64 px")
+
+
+def tiny_transformer(folder: Path) -> Critic:
+    """A critic on a vision transformer with random weights."""
+    shape = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTModel(ViTConfig(**shape, image_size=32, patch_size=8), add_pooling_layer=False).save_pretrained(folder)
+    transformer, weights = pretrained(str(folder))
+    critic = Critic(CriticConfig("vit", 32, transformer=transformer))
+    critic.backbone.fill(weights)
+    return critic
+
+
+@pytest.mark.parametrize("backbone", ["conv", "vit"])
+def test_where_memory_is_short_a_critic_is_on_its_device_whole(
+    graph: GraphBuilder, discriminators: Path, tmp_path: Path, backbone: str
+) -> None:
+    small = Critic(CriticConfig(input_size=16, widths=(4, 8)))
+    critic = tiny_transformer(tmp_path / "tiny") if backbone == "vit" else small
+    save(critic, discriminators / f"{backbone}.safetensors", {})
+    node = graph.add("FairHandsLoadHandDiscriminator", discriminator=f"{backbone}.safetensors")
+    probe = graph.add("ProbeDevices", discriminator=[node, 0])
+    preview = graph.add("PreviewAny", source=[probe, 0])
+    assert json.loads(graph.run().outputs[preview]["text"][0]) == ["meta"]
 
 
 @pytest.mark.parametrize("summary", [{}, {"held_out": [1], "data": {"pairs": None}, "steps": "many"}])

@@ -1,10 +1,12 @@
 """A node that counts what is alive in the server."""
 
+import copy
 import gc
 import json
 import time
 
 import comfy.model_management
+import comfy.model_patcher
 import torch
 from comfy_api.latest import io
 
@@ -36,4 +38,23 @@ class ProbeMemory(io.ComfyNode):
         return io.NodeOutput(json.dumps(counted))
 
 
-NODES: list[type[io.ComfyNode]] = [ProbeMemory]
+class ProbeDevices(io.ComfyNode):
+    """JSON of the devices that a discriminator's weights are on after it was loaded with next to no memory left."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ProbeDevices",
+            inputs=[io.Custom("HAND_DISCRIMINATOR").Input("discriminator")],
+            outputs=[io.String.Output()],
+        )
+
+    @classmethod
+    def execute(cls, discriminator: comfy.model_patcher.ModelPatcher) -> io.NodeOutput:
+        # The device "meta" stands for a card: weights can be moved there, and not back.
+        patcher = discriminator.__class__(copy.deepcopy(discriminator.model), torch.device("meta"), torch.device("cpu"))
+        patcher.load(torch.device("meta"), lowvram_model_memory=1)
+        return io.NodeOutput(json.dumps(sorted({str(weight.device) for weight in patcher.model.parameters()})))
+
+
+NODES: list[type[io.ComfyNode]] = [ProbeMemory, ProbeDevices]
