@@ -85,7 +85,7 @@ def new_critic(settings: Settings, text_dimension: int | None) -> Critic:
         critic = Critic(_config(settings, text_dimension, transformer))
         critic.backbone.fill(weights)
     critic.heads.requires_grad_(True)
-    critic.backbone.requires_grad_(critic.config.transformer is None)
+    critic.backbone.requires_grad_(critic.config.transformer is None and not settings.frozen)
     return critic
 
 
@@ -165,7 +165,8 @@ def train(
     nn.utils.convert_conv2d_weight_memory_format(critic, torch.channels_last)  # faster
     loop = Loop(critic, settings.training, settings.seed, settings.output, "discriminator", BETAS, namer)
     frozen = not any(weight.requires_grad for weight in critic.backbone.parameters())
-    cached = cached_features(critic, training, settings.output) if frozen and settings.augmentation.is_off else None
+    still = critic.config.transformer is not None and settings.augmentation.is_off
+    cached = cached_features(critic, training, settings.output) if still else None
     loaded = load_pairs(training, loop.passes(), settings.workers, cached)
     look = torch.compile(critic.features) if settings.compile else critic.features
 

@@ -1,5 +1,7 @@
 """The hand discriminator: a backbone, and a head for each of its feature maps."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,6 +9,9 @@ from torch.nn import functional
 from .backbones import BACKBONES
 from .config import CriticConfig
 from .heads import Head
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Critic(nn.Module):
@@ -43,6 +48,13 @@ class Critic(nn.Module):
             ValueError: pictures or text of another shape.
         """
         return self.judge(self.features(pictures), text)
+
+    def train(self, mode: bool = True) -> "Self":
+        """As modules do, but a backbone that is frozen stays in evaluation mode."""
+        super().train(mode)
+        if not any(weight.requires_grad for weight in self.backbone.parameters()):
+            self.backbone.eval()
+        return self
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """The backbone's feature maps of such pictures, float [N, channels, positions] each."""

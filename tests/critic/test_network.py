@@ -117,3 +117,14 @@ def test_a_text_of_another_length_or_for_a_critic_without_texts_is_refused() -> 
         Critic(CriticConfig(input_size=16, widths=(4, 8), text_dimension=6))(pictures, torch.zeros(1, 5))
     with pytest.raises(ValueError, match="trained without texts"):
         Critic(CriticConfig(input_size=16, widths=(4, 8)))(pictures, torch.zeros(1, 5))
+
+
+def test_a_frozen_backbone_stays_in_evaluation_mode_while_its_heads_are_trained() -> None:
+    critic = Critic(CriticConfig(input_size=16, widths=(4, 8)))
+    assert critic.train().backbone.training
+    critic.backbone.requires_grad_(False)
+    assert not critic.train().backbone.training
+    assert critic.heads.training
+    before = {name: buffer.clone() for name, buffer in critic.backbone.named_buffers()}
+    critic(torch.rand(4, 3, 16, 16))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in critic.backbone.named_buffers())

@@ -138,6 +138,16 @@ def test_features_of_a_frozen_backbone_are_cached_when_pictures_stay_as_they_are
     )
 
 
+def test_a_frozen_backbone_stays_while_its_heads_are_trained_on(tmp_path: Path):
+    assert run(tmp_path, *TINY, "--output", "first")[0] == 0
+    first = ("--start_from", f"first/{FILE}", "--frozen", "true", "--output", "second")
+    status, _, said = run(tmp_path, *TINY, *first)
+    assert status == 0, said
+    before, after = (load_file(tmp_path / name / FILE) for name in ("first", "second"))
+    changed = {name.split(".")[0] for name, weight in before.items() if not torch.equal(after[name], weight)}
+    assert changed == {"heads"}
+
+
 def test_a_file_without_its_backbone_is_smaller_and_names_it(tmp_path: Path, tiny_vit: Path):
     vit = ("--backbone", str(tiny_vit), "--input_size", "32", *DRAWN, "--training.steps", "1")
     assert run(tmp_path, *vit, "--output", "with")[0] == 0

@@ -75,6 +75,10 @@ class Settings(Configuration):
         description="What it looks with: conv (small, trained along), or a frozen transformer: dino_vits16, "
         "dino_vitb16, dinov2_small, dinov2_base, dinov3_vits16, another name on the hub, or a local folder.",
     )
+    frozen: bool = Field(
+        default=False,
+        description="Whether a conv backbone stays as it is, as transformers always do; for one to start_from.",
+    )
     download: bool = Field(default=False, description="Whether the backbone may be fetched from the hub.")
     with_backbone: bool = Field(
         default=True, description="Whether the file holds the backbone too; otherwise its name and hash."
