@@ -38,11 +38,14 @@ class HandSettings(Configuration):
         description="With both: intersection over union from which on two boxes are the same hand.",
     )
     confirmed: Literal["keep", "replace"] = Field(
-        default="keep",
-        description="With both: keep an annotated box that the detector found too, or replace it by the detected one.",
+        default="replace",
+        description="With both: keep an annotated box that the detector found too, or replace it by the detected one, "
+        "which frames real hands as those of fakes, that only the detector knows.",
     )
     unconfirmed: Literal["keep", "drop"] = Field(
-        default="keep", description="With both: keep or drop an annotated box that the detector did not find."
+        default="drop",
+        description="With both: keep or drop an annotated box that the detector did not find; among fakes it finds none "
+        "such either.",
     )
     unannotated: Literal["ignore", "add"] = Field(
         default="ignore", description="With both: ignore or add what the detector found beside the annotated boxes."

@@ -50,7 +50,7 @@ def test_the_detector_alone_ignores_annotations(mediapipe_models: Path):
 
 
 def test_both_compare_and_where_nothing_is_annotated_the_detector_decides(mediapipe_models: Path):
-    settings = chosen(mediapipe_models, unconfirmed="drop")
+    settings = chosen(mediapipe_models, confirmed="keep", unconfirmed="drop")
     finder = detector(settings)
     annotated = picture((HAND, (0, 0, 9, 9)))
     (hand,) = hands_of(annotated, SCENE.picture, settings, finder, Problems())
@@ -59,7 +59,7 @@ def test_both_compare_and_where_nothing_is_annotated_the_detector_decides(mediap
     (alone,) = hands_of(picture(None), SCENE.picture, settings, finder, Problems())
     assert overlap(alone.box, HAND) > 0.5
     assert hands_of(picture(()), SCENE.picture, settings, finder, Problems()) == []  # it says that there is none
-    replacing = chosen(mediapipe_models, unconfirmed="drop", confirmed="replace")
+    replacing = chosen(mediapipe_models)  # the default
     assert hands_of(annotated, SCENE.picture, replacing, finder, Problems()) == [alone]
     adding = chosen(mediapipe_models, unannotated="add")
     assert hands_of(picture(()), SCENE.picture, adding, finder, Problems()) == [alone]
