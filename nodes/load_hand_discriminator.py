@@ -9,7 +9,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..fairhands.critic import file
-from ..fairhands.evaluation.discriminator_summary import readable
+from ..fairhands.critic.summary import readable
 from .connections import CATEGORY, HandDiscriminator
 from .model_folders import HAND_DISCRIMINATORS
 from .node_text import shown_text

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from safetensors import SafetensorError, safe_open
-
-from ..critic.header import PICKLES, Header
 from ..mannequin_world.file import KIND as MANNEQUIN_KIND
+from ..weight_header import Header, HeaderError
+from ..weight_header import read_header as read_any_header
 
 Family = Literal["SD 1.5", "SDXL", "mannequin"]
 
@@ -48,20 +47,10 @@ def read_header(path: Path) -> Header:
     Raises:
         BaseModelError: it cannot be read.
     """
-    start = b""
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-        with safe_open(str(path), "pt") as opened:
-            shapes = {name: list(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-            return Header(opened.metadata() or {}, shapes)
-    except SafetensorError as error:
-        if start.startswith(PICKLES):
-            pickled = "a pickled PyTorch file; only safetensors are read, because pickles can run code"
-            raise refusal(path, pickled) from error
-        raise refusal(path, f"a damaged file, or none of safetensors ({error})") from error
-    except OSError as error:
-        raise refusal(path, f"not readable ({error.strerror or error})") from error
+        return read_any_header(path)
+    except HeaderError as error:
+        raise refusal(path, str(error)) from error
 
 
 def family_of(path: Path, header: Header) -> Family:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from ..critic.header import Header
+from ..weight_header import Header
 from .kinds import AUTOENCODER, TEXT_ENCODERS, UNET, Family, refusal
 from .process import Predicts
 from .shapes import PREDICTIONS, Shapes

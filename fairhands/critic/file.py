@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..weight_files import serialised
+from ..weight_header import Header
 from ..whole_files import write_whole
 from .config import CriticConfig, Transformer
-from .header import CriticFileError, Header, read_header, refusal
+from .header import CriticFileError, read_header, refusal
 from .network import Critic
 from .weights import digest, fill
 

@@ -16,7 +16,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from .backbones import Backbone
+from .backbone import Backbone
 from .config import CriticConfig, Transformer
 from .weights import check_finite, digest
 

@@ -204,12 +204,12 @@ def test_pickles_texts_and_cut_files_are_named(tiny: Path, tmp_path: Path) -> No
     torch.save({"state_dict": {}}, path)
     assert "only safetensors are read, because pickles can run code" in sentence_of(path)
     path.write_text("no weights")
-    assert "none of safetensors" in sentence_of(path)
+    assert "is not a safetensors file" in sentence_of(path)
     path.write_bytes(b"")
-    assert "none of safetensors" in sentence_of(path)
+    assert "is empty" in sentence_of(path)
     content = write_file(tmp_path / "whole.safetensors", tiny).read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    assert "damaged" in sentence_of(path)
+    assert "cut short" in sentence_of(path)
 
 
 def test_weights_that_do_not_fit_are_named(tiny: Path, tiny_xl: Path, tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ class HandSettings(Configuration):
     )
     unconfirmed: Literal["keep", "drop"] = Field(
         default="drop",
-        description="With both: keep or drop an annotated box that the detector did not find; among fakes it finds none "
-        "such either.",
+        description="With both: keep or drop an annotated box that the detector did not find; of fakes none are "
+        "known that it did not find.",
     )
     unannotated: Literal["ignore", "add"] = Field(
         default="ignore", description="With both: ignore or add what the detector found beside the annotated boxes."

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairhands.critic.config import CriticConfig, Transformer
-from fairhands.evaluation.discriminator_summary import LONGEST, readable
+from fairhands.critic.summary import LONGEST, readable
 
 SUMMARY = {
     "command": "python -m trainers.discriminator",

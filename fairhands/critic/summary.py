@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..critic.config import CriticConfig
+from .config import CriticConfig
 
 LONGEST = 120
 FIGURES = {"accuracy": "accuracy", "auc": "AUC"}
