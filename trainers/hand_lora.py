@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from fairhands import base_models
+from fairhands.adapters.eight_bit import in_eight_bits
 from fairhands.adapters.export import save
 from fairhands.adapters.lora import LoraAdapter
 from fairhands.base_models import BaseModel, folder
@@ -30,7 +31,7 @@ PURPOSE = "Train a hand LoRA, a slider toward natural hands for FairHands' textu
 FILE = "hand_lora.safetensors"
 OUT_OF_MEMORY = (
     "too little memory: lower the prompts' resolution, training.batch or network.rank, set training.checkpointing = "
-    "true, base_precision = bf16 or training.optimiser = adamw8bit, or close other programs that use the card"
+    "true, base_precision = 8bit or training.optimiser = adamw8bit, or close other programs that use the card"
 )
 TOO_LITTLE = ("out of memory", "can't allocate memory", "not enough memory")  # as PyTorch says it
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -45,7 +46,7 @@ def main() -> None:
         slider = new_slider(settings)
     except KeyboardInterrupt:
         stop(PROGRAM, 130, "stopped before the training began")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         stop(PROGRAM, 2, str(error))
     except RuntimeError as error:
         _stop_without_memory(error)
@@ -68,9 +69,12 @@ def new_slider(settings: Settings) -> Slider:
     Raises:
         BaseModelError: there is no such base model.
         ValueError: the base model does not know a prompt, or cannot make pictures of that size.
+        ImportError: a package is missing that 8 bits or the prompts need.
     """
     path = _base_path(settings)
     base = base_models.load(path, device(), _dtype(settings), config=settings.base_config, predicts=settings.predicts)
+    if settings.base_precision == "8bit":
+        in_eight_bits(base)
     torch.manual_seed(settings.seed)
     adapter = LoraAdapter(base, settings.network).to(base.device)
     if settings.training.checkpointing:
@@ -116,7 +120,7 @@ def _base_path(settings: Settings) -> Path:
 
 
 def _dtype(settings: Settings) -> torch.dtype:
-    if settings.base_precision != "auto":
+    if settings.base_precision in DTYPES:
         return DTYPES[settings.base_precision]
     if device().type != "cuda":
         return torch.float32

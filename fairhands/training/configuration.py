@@ -206,7 +206,8 @@ def _value(field: FieldInfo, text: str) -> object:
 def _sentence(
     kind: type[Configuration], error: ValidationError, path: Path | None, overrides: Mapping[str, str]
 ) -> str:
-    first = error.errors()[0]
+    # A mistyped key first: that the right one is missing follows from it.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     setting = max((name for name in overrides if f"{key}.".startswith(f"{name}.")), key=len, default=None)
     place = str(path) if setting is None else COMMAND_LINE

@@ -14,13 +14,11 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from . import checkpoint, processes
+from .backward import Backward, Losses, NewBackward
 from .configuration import Configuration
 from .draw import Draw, draw_of
 from .moving_average import MovingAverage, trained_state
 from .optimisers import new_optimiser
-
-Losses = Mapping[str, Tensor]
-"""Scalars by name; `loss` is the one that is lowered, the others are logged beside it."""
 
 Sample = Callable[[int], Mapping[str, float] | None]
 """Looks at the network after a step with that number; gives figures to log."""
@@ -72,6 +70,8 @@ class Loop(Generic[Network]):
         betas: AdamW's.
         beside: what belongs to the training and not into the network: parameters that are trained too, and buffers.
         optimiser: gives the optimiser of what is trained, whose learning rate the loop sets; None: AdamW.
+        backward: gives how losses become the gradient of what is trained; None: it is that of `loss`, which is what
+            the curve shows in any case.
 
     Raises:
         CheckpointError: there is a checkpoint of another training.
@@ -87,6 +87,7 @@ class Loop(Generic[Network]):
         betas: tuple[float, float] = (0.9, 0.99),
         beside: nn.Module | None = None,
         optimiser: NewOptimiser | None = None,
+        backward: NewBackward | None = None,
     ) -> None:
         self.network = network
         self.settings = settings
@@ -102,6 +103,7 @@ class Loop(Generic[Network]):
         self._sums: dict[str, Tensor] = {}
         new = optimiser or partial(new_optimiser, "adamw", learning_rate=settings.learning_rate, betas=betas)
         self._optimiser = new(self._trainable)
+        self.backward = (backward or Backward)(self._trainable)
         self._resume()
 
     @property
@@ -160,12 +162,13 @@ class Loop(Generic[Network]):
         for group in self._optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * pace(self.step, self.settings.warm_up, self.settings.steps)
         self._optimiser.zero_grad()
+        share = 1 / self.settings.accumulate
         for at in range(self.settings.accumulate):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
                 figures = losses(self.draw(self.step, at))
-            (figures["loss"] / self.settings.accumulate).backward()
-            self._add(figures)
-        processes.average(weight.grad for weight in self._trainable if weight.grad is not None)
+            self.backward.add(figures, share)
+            self._add(figures, share)
+        self._add(self.backward.finish(), 1)
         nn.utils.clip_grad_norm_(self._trainable, LONGEST_GRADIENT)
         self._optimiser.step()
         self.step += 1
@@ -174,11 +177,11 @@ class Loop(Generic[Network]):
     def _weights(self) -> list[nn.Parameter]:
         return [*self.network.parameters(), *self.beside.parameters()]
 
-    def _add(self, figures: Losses) -> None:
+    def _add(self, figures: Losses, share: float) -> None:
         """Sum figures up on the device; reading each would make the device wait."""
         for name, value in figures.items():
-            share = value.detach().float() / (self.settings.accumulate * self.settings.log_every)
-            self._sums[name] = self._sums[name] + share if name in self._sums else share
+            part = value.detach().to(self.device, torch.float32) * (share / self.settings.log_every)
+            self._sums[name] = self._sums[name] + part if name in self._sums else part
 
     def _log(self, log: SummaryWriter | None, progress: tqdm) -> None:
         """Log each figure's mean over the steps since the last time."""
@@ -205,6 +208,7 @@ class Loop(Generic[Network]):
                 beside=self.beside.state_dict(),
                 averaged=self.averaged.weights,
                 optimiser=self._optimiser.state_dict(),
+                backward=self.backward.state_dict(),
                 sums=self._sums,
                 curve=self.curve,
             )
@@ -218,8 +222,9 @@ class Loop(Generic[Network]):
                 f"{self._checkpoint_file()} was trained with seed {state['seed']}, not {self.seed}: give that seed, "
                 "or another output folder."
             )
-        kept = (state["network"], state["beside"])
-        if [shapes(of) for of in kept] != [shapes(trained_state(self.network)), shapes(self.beside.state_dict())]:
+        kept = (state["network"], state["beside"], state.get("backward", {}))
+        own = (trained_state(self.network), self.beside.state_dict(), self.backward.state_dict())
+        if [shapes(of) for of in kept] != [shapes(of) for of in own]:
             raise checkpoint.CheckpointError(
                 f"{self._checkpoint_file()} is of a network of another shape: give the settings that it was begun "
                 "with, or another output folder."
@@ -228,6 +233,7 @@ class Loop(Generic[Network]):
         self.beside.load_state_dict(state["beside"])
         self.averaged.weights = state["averaged"]
         self._optimiser.load_state_dict(state["optimiser"])
+        self.backward.load_state_dict(state.get("backward", {}))
         self._sums = state["sums"]
         self.curve = [(step, loss) for step, loss in state["curve"]]
         self.step = state["step"]

@@ -39,6 +39,11 @@ def test_it_is_the_same_aim_whatever_a_network_predicts(name: str, time: float, 
     torch.testing.assert_close(aim, wanted(*clean, etas), rtol=1e-4, atol=1e-3)
 
 
+def test_the_aim_lies_beyond_the_neutral_prediction_toward_the_positive_one() -> None:
+    neutral, positive, negative = (torch.full((2, 1, 1, 1), value) for value in (1.0, 5.0, 3.0))
+    assert wanted(neutral, positive, negative, torch.tensor([1.0, 4.0])).flatten().tolist() == [3.0, 9.0]
+
+
 @given(st.floats(0.1, 8), st.integers(0, 10**6))
 def test_swapped_ends_lead_the_other_way(eta: float, seed: int) -> None:
     neutral, positive, negative = numbers(seed, 3, 2, 4, 3, 3)
