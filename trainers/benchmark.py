@@ -57,8 +57,8 @@ class Options(Configuration):
     schedule: str = Field(default="noise", description="Visual guidance over its window, as the node names it.")
     normalisation: str = Field(default="unit", description="Of the critic's gradient, as the node names it.")
     recurrence: int = Field(default=1, ge=1, description="How often each guided step is taken.")
-    v: float = Field(default=1.0, description="Strength of the hand LoRA's difference.")
-    lora: str = Field(default="", description="The hand LoRA's file in models/loras, for textual and both.")
+    v: float = Field(default=2.0, description="Strength of the hand LoRA's difference.")
+    lora: str = Field(default="mannequin_hands.safetensors", description="The hand LoRA, a file in models/loras.")
     first_timestep: float = Field(default=800.0, ge=0, le=1000, description="Guidance begins here (1000 is noise).")
     last_timestep: float = Field(default=300.0, ge=0, le=1000, description="Guidance ends here.")
     detection_threshold: float = Field(

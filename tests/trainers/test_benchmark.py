@@ -55,7 +55,7 @@ def test_an_unknown_setting_is_named_with_the_known_ones(tmp_path: Path) -> None
 
 
 def test_textual_guidance_needs_a_lora(tmp_path: Path) -> None:
-    done = run("--settings", "both", "--out", str(tmp_path))
+    done = run("--settings", "both", "--lora", "", "--out", str(tmp_path))
     assert done.returncode == 1
     assert "lora: expected a file in models/loras for textual, both, both_no_mask, found none" in done.stderr
 
