@@ -8,12 +8,13 @@ from pathlib import Path
 
 from devtools.steps import StepFailed, step
 
-from . import GROUPS, critic, detection, hand_lora, sampling, standin
+from . import GROUPS, critic, detection, fairness, hand_lora, sampling, standin
 
 BENCHMARKS = {
     "detection": ("hand detection", detection.run),
     "critic": ("the full discriminator", critic.run),
     "hand_lora": ("a step of the hand LoRA's training", hand_lora.run),
+    "fairness": ("a step for several objectives", fairness.run),
     "standin": ("guided sampling of the stand-in checkpoint", standin.run),
     "sampling": ("guided sampling at SD1.5's full size", sampling.run),
 }

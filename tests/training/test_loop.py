@@ -8,11 +8,29 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from fairhands.training.backward import Backward, NewBackward
 from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.draw import Draw
 from fairhands.training.loop import Loop, LoopSettings, Losses, pace
 
 ROOT = Path(__file__).parents[2]
+
+
+class Counted(Backward):
+    """Lowers a multiple of the loss that grows from step to step."""
+
+    def __init__(self, weights: list[nn.Parameter]) -> None:
+        super().__init__(weights)
+        self.register_buffer("factor", torch.ones(()))
+
+    def add(self, losses: Losses, share: float) -> None:
+        super().add({"loss": losses["loss"] * self.factor}, share)
+
+    def finish(self) -> Losses:
+        super().finish()
+        self.factor += 1
+        return {"factor": self.factor.clone()}
+
 
 LAUNCH = "accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2 --main_process_port 0"
 TWO_PROCESSES = """
@@ -35,14 +53,16 @@ def settings(steps: int, **changes) -> LoopSettings:
     return LoopSettings(steps=steps, **{**values, **changes})
 
 
-def new_loop(folder: Path, seed: int = 0, **changes) -> Loop[nn.Linear]:
+def new_loop(folder: Path, seed: int = 0, backward: NewBackward | None = None, **changes) -> Loop[nn.Linear]:
     torch.manual_seed(0)
-    return Loop(nn.Linear(3, 1), settings(12, **changes), seed, folder, "line")
+    return Loop(nn.Linear(3, 1), settings(12, **changes), seed, folder, "line", backward=backward)
 
 
-def train(folder: Path, stop_after: int | None = None, seed: int = 0, **changes) -> tuple[nn.Linear, list[float]]:
+def train(
+    folder: Path, stop_after: int | None = None, seed: int = 0, backward: NewBackward | None = None, **changes
+) -> tuple[nn.Linear, list[float]]:
     """Fit a line for 12 steps, or be stopped in the middle of one."""
-    loop, seen = new_loop(folder, seed, precision="fp32", **changes), []
+    loop, seen = new_loop(folder, seed, backward, precision="fp32", **changes), []
 
     def losses(draw: Draw) -> Losses:
         if len(seen) == stop_after:
@@ -55,10 +75,10 @@ def train(folder: Path, stop_after: int | None = None, seed: int = 0, **changes)
     return loop.run(losses), seen
 
 
-def curve(folder: Path) -> list[tuple[int, float]]:
-    """The loss in TensorBoard, step by step."""
+def curve(folder: Path, figure: str = "loss") -> list[tuple[int, float]]:
+    """The loss in TensorBoard, or another figure, step by step."""
     events = EventAccumulator(str(folder / "logs" / "line")).Reload()
-    return [(event.step, event.value) for event in events.Scalars("loss")]
+    return [(event.step, event.value) for event in events.Scalars(figure)]
 
 
 def test_a_stopped_training_goes_on_exactly_where_its_checkpoint_was(tmp_path: Path) -> None:
@@ -83,6 +103,20 @@ def test_the_curve_holds_means_also_over_a_stop(tmp_path: Path) -> None:
     loop = new_loop(tmp_path / "stopped", log_every=4)
     assert [step for step, _ in loop.curve] == [4, 8, 12]
     assert [loss for _, loss in loop.curve] == pytest.approx(means)
+
+
+def test_another_way_backward_is_used_logged_and_continued(tmp_path: Path) -> None:
+    plain, _ = train(tmp_path / "plain")
+    whole, losses = train(tmp_path / "whole", backward=Counted, accumulate=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", stop_after=14, backward=Counted, accumulate=2)
+    resumed, rest = train(tmp_path / "stopped", backward=Counted, accumulate=2)
+    assert rest == losses[10:]
+    assert torch.equal(resumed.weight, whole.weight)
+    assert not torch.equal(plain.weight, whole.weight)
+    assert curve(tmp_path / "stopped", "factor") == [(step, step + 1) for step in range(1, 13)]
+    with pytest.raises(CheckpointError, match="give the settings that it was begun with"):
+        new_loop(tmp_path / "plain", backward=Counted)
 
 
 def test_training_lowers_the_loss_and_keeps_the_average_of_the_weights(tmp_path: Path) -> None:

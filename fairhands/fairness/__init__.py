@@ -1,0 +1,1 @@
+"""Several objectives in one training step: how their gradients become one."""
