@@ -12,7 +12,7 @@ MEDIAPIPE = "mediapipe"
 # Pickled endings are listed too, so that such a file is refused with a reason instead of being invisible.
 ENDINGS = {HAND_DISCRIMINATORS: {".safetensors", ".pt", ".pth", ".ckpt", ".bin"}, MEDIAPIPE: {".task", ".tflite"}}
 
-# The mannequin model, its hand LoRA and its critic come with the pack, for a graph that runs as soon as the pack is installed.
+# The mannequin model, its hand LoRA and its critic come with the pack, so that a graph runs as soon as it is installed.
 WEIGHTS = Path(__file__).parent.parent / "weights"
 SHIPPED = ("checkpoints", "loras", HAND_DISCRIMINATORS)
 
