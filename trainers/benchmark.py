@@ -31,9 +31,10 @@ PURPOSE = "Measure what guidance does to mannequin hands, in ComfyUI's own sampl
 
 UNGUIDED = "unguided"
 VISUAL, VISUAL_EXACT, VISUAL_NO_MASK = "visual", "visual_exact", "visual_no_mask"
-TEXTUAL, BOTH, BOTH_NO_MASK = "textual", "both", "both_no_mask"
-SETTINGS = (UNGUIDED, VISUAL, VISUAL_EXACT, VISUAL_NO_MASK, TEXTUAL, BOTH, BOTH_NO_MASK)
-WITH_LORA = (TEXTUAL, BOTH, BOTH_NO_MASK)
+TEXTUAL, BOTH, BOTH_EXACT, BOTH_NO_MASK = "textual", "both", "both_exact", "both_no_mask"
+SETTINGS = (UNGUIDED, VISUAL, VISUAL_EXACT, VISUAL_NO_MASK, TEXTUAL, BOTH, BOTH_EXACT, BOTH_NO_MASK)
+EXACT = (VISUAL_EXACT, BOTH_EXACT)
+WITH_LORA = (TEXTUAL, BOTH, BOTH_EXACT, BOTH_NO_MASK)
 # What is measured without a mask is compared outside the mask that the same guidance had.
 MASKED = {VISUAL_NO_MASK: VISUAL, BOTH_NO_MASK: BOTH}
 FIRST_REFERENCE_SEED = 7 * 10**12
@@ -164,7 +165,7 @@ def _guidance(name: str, options: Options) -> Guidance | None:
         "detection_threshold": options.detection_threshold,
         "download_missing": False,
     }
-    exact = name == VISUAL_EXACT
+    exact = name in EXACT
     visual = {
         "w": options.exact_w if exact else options.w,
         "mode": "exact" if exact else "fast",
