@@ -66,4 +66,4 @@ def test_an_unknown_benchmark_is_refused_with_the_names_of_those_there_are() -> 
 def test_a_module_runs_in_the_prepared_environment() -> None:
     run = dev("run", "trainers.discriminator", "--help")
     assert run.returncode == 0, run.stderr
-    assert "--steps" in run.stdout
+    assert "--training.steps" in run.stdout

@@ -57,7 +57,9 @@ def test_an_unknown_setting_is_named_with_the_known_ones(tmp_path: Path) -> None
 def test_textual_guidance_needs_a_lora(tmp_path: Path) -> None:
     done = run("--settings", "both", "--lora", "", "--out", str(tmp_path))
     assert done.returncode == 1
-    assert "lora: expected a file in models/loras for textual, both, both_exact, both_no_mask, found none" in done.stderr
+    assert (
+        "lora: expected a file in models/loras for textual, both, both_exact, both_no_mask, found none" in done.stderr
+    )
 
 
 def test_without_a_mask_the_background_changes_more_than_with_it(tmp_path: Path) -> None:

@@ -41,8 +41,13 @@ def start(folder: Path, *arguments: str, processes: int = 1) -> subprocess.Popen
 
 
 def run(folder: Path, *arguments: str) -> tuple[int | str | None, str, str]:
-    """The program in this process, which saves its start: its status, and what it wrote to both outputs."""
+    """The program in this process, which saves its start: its status, and what it wrote to both outputs.
+
+    On one thread, as `start` has it: with more of them sums are rounded otherwise.
+    """
     out, said = io.StringIO(), io.StringIO()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(said):
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["discriminator", *arguments])
@@ -50,6 +55,8 @@ def run(folder: Path, *arguments: str) -> tuple[int | str | None, str, str]:
             main()
         except SystemExit as end:
             return end.code, out.getvalue(), said.getvalue()
+        finally:
+            torch.set_num_threads(threads)
     return 0, out.getvalue(), said.getvalue()
 
 

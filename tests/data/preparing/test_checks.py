@@ -48,7 +48,7 @@ def test_settings_that_are_right_pass_and_leave_no_output(folder: Path):
         ({"captions": CaptionTable(template="a {finger}")}, "template: expected {name} and {folder}"),
         ({"captions": CaptionTable(model="./none")}, "captions.model is ./none, which is neither a folder of"),
         ({"captions": CaptionTable(model="x", order=("txt",))}, "captions.order does not name model"),
-        ({"fakes": FakeTable(base="file")}, "a damaged file, or none of safetensors"),
+        ({"fakes": FakeTable(base="file")}, "file is not a safetensors file"),
         ({"fakes": FakeTable(base="full")}, "a folder without a readable model_index.json"),
         ({"fakes": FakeTable(base="no/checkpoint")}, "no/checkpoint"),
         ({"estimates": EstimateTable(each=1)}, "estimates, which need a base model: fakes.base names one"),
