@@ -47,7 +47,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs the trainer in this process, in the test's folder or one in it; gives its status and what it said."""
+    """Runs the trainer in this process, in the test's folder or one in it; gives its status and what it said.
+
+    On one thread, as `start` has it: with more of them sums are rounded otherwise.
+    """
 
     def started(
         *arguments: str, base: str = str(MANNEQUIN), prompts: str | None = PROMPTS, folder: str = "."
@@ -60,11 +63,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
             given += ["--config", "hands.toml"]
         monkeypatch.setattr(sys, "argv", ["hand_lora", *given, *arguments])
         capfd.readouterr()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         try:
             hand_lora.main()
             status = 0
         except SystemExit as ended:
             status = int(ended.code or 0)
+        finally:
+            torch.set_num_threads(threads)
         return status, *capfd.readouterr()
 
     return started
