@@ -1,7 +1,6 @@
 """A training step and a guidance gradient of the full discriminator: ViT-S/16 with random weights, 224 px."""
 
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -14,7 +13,7 @@ from fairhands.critic.training.objective import Objective, new_namer, pair_losse
 from fairhands.critic.training.pairs import UNKNOWN
 from fairhands.training.draw import draw_of
 
-from .pairs import interleave
+from .pairs import interleave, timed
 
 VIT_S_16 = {
     "model_type": "vit",
@@ -42,11 +41,11 @@ def run() -> dict[str, float]:
     cached = [part.detach() for part in critic.features(pairs.flatten(0, 1) / 255)]
     step = _training(critic, text)
     seconds = interleave(
-        _timed(lambda: step(_looked_at(critic, pairs)), device), _timed(lambda: step(cached), device), PAIRS
+        timed(lambda: step(_looked_at(critic, pairs)), STEPS), timed(lambda: step(cached), STEPS), PAIRS
     )
     crops = 2 * len(pairs) * STEPS
     one = torch.rand(1, 3, 224, 224, device=device)
-    guiding = [_timed(lambda: _gradient(critic, one, text[:1]), device)() for _ in range(PAIRS + 1)][1:]
+    guiding = [timed(lambda: _gradient(critic, one, text[:1]), STEPS)() for _ in range(PAIRS + 1)][1:]
     return {
         "critic_training_crops_per_second": round(crops / statistics.median(seconds.ours), 2),
         "critic_training_crops_per_second_cached": round(crops / statistics.median(seconds.baseline), 2),
@@ -81,21 +80,3 @@ def _gradient(critic: Critic, picture: Tensor, text: Tensor) -> None:
     """What visual guidance asks of a critic."""
     shown = picture.clone().requires_grad_()
     torch.autograd.grad(critic.loss(critic(shown, text)).sum(), shown)
-
-
-def _timed(work: Callable[[], object], device: torch.device) -> Callable[[], float]:
-    """Seconds of STEPS runs of the work, waiting for the device."""
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def run() -> float:
-        wait()
-        start = time.perf_counter()
-        for _ in range(STEPS):
-            work()
-        wait()
-        return time.perf_counter() - start
-
-    return run

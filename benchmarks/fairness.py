@@ -1,6 +1,5 @@
 """A step of Minimum Potential Delay against a plain step and against flattening all gradients: a transformer's LoRA."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -17,7 +16,7 @@ from fairhands.fairness.step import FairBackward
 from fairhands.fairness.strategies import new_strategy
 from fairhands.training.backward import Backward, Losses
 
-from .pairs import Pairs, interleave
+from .pairs import Pairs, interleave, timed
 
 OBJECTIVES = ("global", "hand", "face")
 BLOCKS, HEADS, TOKENS, WORDS = 4, 8, 64, 77
@@ -37,17 +36,16 @@ def run() -> dict[str, float]:
     flattened = _step(device, _Flattened)
     kept = _step(device, Backward, checkpointing=True)
     batched = _step(device, _fair(batched=True), checkpointing=True)
-    compared = partial(_compare, device=device)
     size, least = _gradient_bytes(device), _peak(plain, device)
     copies = (_peak(fair, device) - least) / size
     flattened_copies = (_peak(flattened, device) - least) / size
     batched_copies = (_peak(batched, device) - _peak(kept, device)) / size
     return {
-        **compared(fair, plain).figures("mpd_step_ratio"),
-        **compared(together, plain).figures("mpd_step_ratio_batched"),
-        **compared(batched, kept).figures("mpd_step_ratio_checkpointed"),
-        **compared(refreshed, plain, REFRESH_EVERY).figures("mpd_step_ratio_refresh4"),
-        **compared(fair, flattened).figures("mpd_step_ratio_to_flattened"),
+        **_compare(fair, plain).figures("mpd_step_ratio"),
+        **_compare(together, plain).figures("mpd_step_ratio_batched"),
+        **_compare(batched, kept).figures("mpd_step_ratio_checkpointed"),
+        **_compare(refreshed, plain, REFRESH_EVERY).figures("mpd_step_ratio_refresh4"),
+        **_compare(fair, flattened).figures("mpd_step_ratio_to_flattened"),
         "mpd_extra_gradient_copies": round(copies, 3),
         "mpd_extra_gradient_copies_checkpointed": round(batched_copies, 3),
         "mpd_extra_gradient_copies_flattened": round(flattened_copies, 3),
@@ -134,26 +132,8 @@ def _step(
     return step
 
 
-def _compare(ours: Step, baseline: Step, steps: int = 1, *, device: torch.device) -> Pairs:
-    return interleave(_timed(ours, steps, device), _timed(baseline, steps, device), PAIRS)
-
-
-def _timed(step: Step, steps: int, device: torch.device) -> Callable[[], float]:
-    """Seconds of some steps, waiting for the device."""
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def run() -> float:
-        wait()
-        start = time.perf_counter()
-        for _ in range(steps):
-            step()
-        wait()
-        return time.perf_counter() - start
-
-    return run
+def _compare(ours: Step, baseline: Step, steps: int = 1) -> Pairs:
+    return interleave(timed(ours, steps), timed(baseline, steps), PAIRS)
 
 
 def _peak(step: Step, device: torch.device) -> int:

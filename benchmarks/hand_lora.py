@@ -20,6 +20,8 @@ from fairhands.base_models.stable_diffusion import Networks, StableDiffusion, St
 from fairhands.base_models.tokens import clip_tokenizer
 from fairhands.sliders.loss import Prompts, Start, slider_losses
 
+from .pairs import wait_for_gpu
+
 STEPS = 3
 GIGABYTE = 1 << 30
 SPREAD = 0.02  # of random weights
@@ -74,8 +76,7 @@ def _step(
         loss = slider_losses(base, adapter, start, prompts)["loss"]
     loss.backward()
     optimiser.step()
-    if base.device.type == "cuda":
-        torch.cuda.synchronize()
+    wait_for_gpu()
     return time.perf_counter() - begun
 
 

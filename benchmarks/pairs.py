@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -35,12 +37,21 @@ def interleave(ours: Callable[[], float], baseline: Callable[[], float], pairs: 
     return Pairs(*seconds)
 
 
-def timed(work: Callable[[], object]) -> Callable[[], float]:
-    """The same work, returning its seconds."""
+def timed(work: Callable[[], object], times: int = 1) -> Callable[[], float]:
+    """The same work, several times over, returning its seconds; a GPU is waited for."""
 
     def run() -> float:
+        wait_for_gpu()
         start = time.perf_counter()
-        work()
+        for _ in range(times):
+            work()
+        wait_for_gpu()
         return time.perf_counter() - start
 
     return run
+
+
+def wait_for_gpu() -> None:
+    """Return once a GPU, where there is one, has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

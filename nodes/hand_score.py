@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import comfy.model_management
 import comfy.model_patcher
 import comfy.sd
 import torch
@@ -13,7 +14,7 @@ from .connections import CATEGORY, BoundingBox, HandDiscriminator
 from .critic_text import critic_of, encoded, text_for
 from .detector import download_input, hand_detector, threshold_input
 from .guidance_inputs import refuse_unknown
-from .hand_scoring import Find, Judgement, among_given, by_detector, judge, load
+from .hand_scoring import Find, Judgement, among_given, by_detector, judge
 from .mask_inputs import search_inputs
 from .node_text import shown_text
 
@@ -102,7 +103,7 @@ class HandScore(io.ComfyNode):
         critic = critic_of(discriminator)
         given = encoded(clip, hand_text) if critic.config.text_dimension else None
         text, judged_by = text_for(critic, given, [])
-        load(discriminator)
+        comfy.model_management.load_models_gpu([discriminator])
         hands = judge(critic, as_rgb_batch(image), find, text, len(image))
         judgement = Judgement(hands, image_score, no_hand, judged_by, left_out)
         best = judgement.best

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
-import comfy.model_patcher
 import comfy.utils
 import numpy as np
 import torch
@@ -34,11 +33,6 @@ def among_given(boxes: Any, pictures: int, height: int, width: int) -> tuple[Fin
     """
     given = given_boxes(boxes, pictures, height, width)
     return (lambda place, _: given.of_pictures[place]), given.left_out
-
-
-def load(discriminator: comfy.model_patcher.ModelPatcher) -> None:
-    """Bring the critic onto its device."""
-    comfy.model_management.load_models_gpu([discriminator])
 
 
 def judge(

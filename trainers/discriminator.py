@@ -6,6 +6,8 @@ Without anything given it learns from drawn hands with the smallest backbone: ab
 import dataclasses
 import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,13 +37,16 @@ from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.configuration import from_command_line
 from fairhands.training.draw import Draw
 from fairhands.training.loop import Loop, Losses
-from fairhands.training.processes import device, state
+from fairhands.training.optimisers import new_optimiser
+from fairhands.training.processes import device, end, state
 from fairhands.training.program import stop
 from fairhands.whole_files import prepare_folder
 
 PROGRAM = "python -m trainers.discriminator"
 PURPOSE = "Train a hand discriminator, the critic of FairHands' visual guidance."
+NAME = "discriminator"
 BETAS = (0.0, 0.99)  # StyleGAN-T's
+SHAPE = ("backbone", "input_size", "margin", "widths")  # settings of a new discriminator's shape
 CONV_INPUT_SIZE, VIT_INPUT_SIZE = 64, 224
 
 
@@ -52,20 +57,23 @@ def main() -> None:
         encoder = text_encoder(settings.text_encoder, settings.download) if settings.text_encoder else None
         critic = new_critic(settings, encoder.dimension if encoder else None).to(device())
         training, held_out = _pairs(settings, critic.config)
-        checked = new_check(settings.check, held_out)
+        if encoder and not training.texts:
+            raise ValueError("text_encoder: the pairs have no captions for it to embed, so leave it out")
+        check = new_check(settings.check, held_out)
         texts = {pairs: encoder.embedded(pairs.texts).to(device()) for pairs in (training, held_out)} if encoder else {}
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped before the training began; nothing is in {settings.output} but drawn pairs")
     except (ValueError, OSError) as error:
         stop(PROGRAM, 2, str(error))
     try:
-        figures = _trained(critic, training, held_out, texts, checked, settings)
+        figures = _trained(critic, training, held_out, texts, check, settings)
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
     except (CheckpointError, PreparedHandsError, OSError) as error:
         stop(PROGRAM, 1, str(error))
     if state().is_main_process:
         print(f"{settings.output / FILE}: held-out accuracy {figures['accuracy']:.3f}, AUC {figures['auc']:.3f}")
+    end()
 
 
 def new_critic(settings: Settings, text_dimension: int | None) -> Critic:
@@ -77,7 +85,7 @@ def new_critic(settings: Settings, text_dimension: int | None) -> Critic:
     """
     torch.manual_seed(settings.seed)
     if settings.start_from is not None:
-        critic, _ = load(settings.start_from)
+        critic = _started_from(settings.start_from, settings, text_dimension)
     elif settings.backbone == CONV:
         critic = Critic(_config(settings, text_dimension, None))
     else:
@@ -86,6 +94,21 @@ def new_critic(settings: Settings, text_dimension: int | None) -> Critic:
         critic.backbone.fill(weights)
     critic.heads.requires_grad_(True)
     critic.backbone.requires_grad_(critic.config.transformer is None and not settings.frozen)
+    return critic
+
+
+def _started_from(path: Path, settings: Settings, text_dimension: int | None) -> Critic:
+    """The discriminator of a file, whose shape counts."""
+    given = [name for name in SHAPE if name in settings.model_fields_set]
+    if given:
+        raise ValueError(f"start_from: the file's own {' and '.join(given)} count, so leave out what is given")
+    critic, _ = load(path)
+    if critic.config.text_dimension != text_dimension:
+        raise ValueError(
+            f"text_encoder: {path} judges by texts of {critic.config.text_dimension or 'no'} numbers, found "
+            f"{text_dimension or 'none'}: give the encoder that it was trained with "
+            f"({critic.config.text_encoder or 'none'})"
+        )
     return critic
 
 
@@ -123,15 +146,15 @@ def new_check(checking: Checking, held_out: Pairs) -> Callable[[Critic], dict[st
         raise ValueError("check.base wants prepared hands (data.prepared), which have their surroundings")
     base = load_base(checking.base, device(), torch.float32)
     if checking.finger_judge is not None:
-        judges = finger_judge(fingers.read(checking.finger_judge))
+        other = finger_judge(fingers.read(checking.finger_judge))
     else:
-        judges = detector_judge(HandDetector(files.find(checking.models, files.HAND_LANDMARKER), threshold=0.3))
+        other = detector_judge(HandDetector(files.find(checking.models, files.HAND_LANDMARKER), threshold=0.3))
     finished = [pair for pair in range(len(held_out)) if not held_out.is_estimate(pair)]
     chosen = [held_out.wide_crop(held_out.rows(pair, 0)[1]) for pair in finished[: checking.hands]]
 
     def check(critic: Critic) -> dict[str, Any]:
         pictures = [((picture / 255).to(base.device), box) for picture, box in chosen]
-        return {"gradient_check": check_gradient(critic, pictures, base, judges, checking.weight)._asdict()}
+        return {"gradient_check": check_gradient(critic, pictures, base, other, checking.weight)._asdict()}
 
     return check
 
@@ -163,7 +186,8 @@ def train(
     torch.manual_seed(settings.seed)
     namer = new_namer(critic).to(device())
     nn.utils.convert_conv2d_weight_memory_format(critic, torch.channels_last)  # faster
-    loop = Loop(critic, settings.training, settings.seed, settings.output, "discriminator", BETAS, namer)
+    adam = partial(new_optimiser, "adamw", learning_rate=settings.training.learning_rate, betas=BETAS)
+    loop = Loop(critic, settings.training, settings.seed, settings.output, NAME, beside=namer, optimiser=adam)
     frozen = not any(weight.requires_grad for weight in critic.backbone.parameters())
     still = critic.config.transformer is not None and settings.augmentation.is_off
     cached = cached_features(critic, training, settings.output) if still else None
@@ -188,7 +212,8 @@ def train(
     def sample(step: int) -> dict[str, float]:
         with loop.averaged.in_place():
             figures = judge(critic, held_out, texts.get(held_out)).figures()
-        return {f"held_out/{name}": figures[name] for name in ("accuracy", "auc", "calibration_error")}
+        shown = {name: figures[name] for name in ("accuracy", "auc", "auc_of_estimates", "calibration_error")}
+        return {f"held_out/{name}": value for name, value in shown.items() if value is not None}
 
     loop.run(losses, sample)
     return loop.curve

@@ -23,7 +23,7 @@ from fairhands.sliders.training import Slider
 from fairhands.training.configuration import from_command_line
 from fairhands.training.loop import Loop
 from fairhands.training.optimisers import new_optimiser
-from fairhands.training.processes import device, state
+from fairhands.training.processes import device, end, state
 from fairhands.training.program import stop
 
 PROGRAM = "python -m trainers.hand_lora"
@@ -60,7 +60,7 @@ def main() -> None:
         _stop_without_memory(error)
     if state().is_main_process:
         print(f"{settings.output / FILE}: " + ", ".join(f"{name} {value:g}" for name, value in figures.items()))
-    state().destroy_process_group()
+    end()
 
 
 def new_slider(settings: Settings) -> Slider:

@@ -5,14 +5,11 @@
 
 import logging
 import sys
-from datetime import timedelta
-
-import torch
-from accelerate import PartialState
 
 from fairhands.data.preparing.checks import check
 from fairhands.data.preparing.preparation import Preparation, Share
 from fairhands.data.preparing.settings import Settings
+from fairhands.training import processes
 from fairhands.training.configuration import from_command_line
 from fairhands.training.program import stop
 
@@ -21,7 +18,6 @@ PURPOSE = (
     "Make what a hand discriminator learns from: crops of real hands out of datasets, and of the hands that your base "
     "model makes from the same captions."
 )
-LONGEST_WAIT = timedelta(days=30)  # for the other processes at the end of a stage
 
 
 def main() -> None:
@@ -33,7 +29,7 @@ def main() -> None:
         stop(PROGRAM, 2, str(error))
     goes_on = f"the same command goes on from the finished pieces in {settings.work_folder}"
     try:
-        state = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
+        state = processes.state()
         share = Share(state.process_index, state.num_processes, state.wait_for_everyone)
         counts = Preparation(settings, share).run(" ".join([PROGRAM, *sys.argv[1:]]))
     except KeyboardInterrupt:
@@ -46,7 +42,7 @@ def main() -> None:
         print(f"{settings.output}: " + ", ".join(f"{number} {what}" for what, number in counts.items()))
         if settings.fakes.base is None:
             print("These are real hands only: fakes.base names the base model that fakes are made with.")
-    state.destroy_process_group()
+    processes.end()
 
 
 if __name__ == "__main__":

@@ -67,7 +67,6 @@ class Loop(Generic[Network]):
         seed: of examples and noise.
         folder: where checkpoints and logs are kept.
         name: of this network, in files, logs and the progress bar.
-        betas: AdamW's.
         beside: what belongs to the training and not into the network: parameters that are trained too, and buffers.
         optimiser: gives the optimiser of what is trained, whose learning rate the loop sets; None: AdamW.
         backward: gives how losses become the gradient of what is trained; None: it is that of `loss`, which is what
@@ -84,7 +83,6 @@ class Loop(Generic[Network]):
         seed: int,
         folder: Path,
         name: str,
-        betas: tuple[float, float] = (0.9, 0.99),
         beside: nn.Module | None = None,
         optimiser: NewOptimiser | None = None,
         backward: NewBackward | None = None,
@@ -101,7 +99,7 @@ class Loop(Generic[Network]):
         self._trainable = [weight for weight in self._weights() if weight.requires_grad]
         self.device = self._trainable[0].device
         self._sums: dict[str, Tensor] = {}
-        new = optimiser or partial(new_optimiser, "adamw", learning_rate=settings.learning_rate, betas=betas)
+        new = optimiser or partial(new_optimiser, "adamw", learning_rate=settings.learning_rate)
         self._optimiser = new(self._trainable)
         self.backward = (backward or Backward)(self._trainable)
         self._resume()

@@ -1,11 +1,14 @@
 """Several processes that train one network together; `accelerate launch` starts them."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import torch
 import torch.distributed
 from accelerate import PartialState
 from torch import Tensor, nn
+
+LONGEST_WAIT = timedelta(days=30)  # for processes that do what the others wait for: detecting, drawing, caching
 
 
 def device() -> torch.device:
@@ -15,7 +18,12 @@ def device() -> torch.device:
 
 def state() -> PartialState:
     """Which of how many processes this is, and the device that it computes on."""
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
+
+
+def end() -> None:
+    """Say at the program's end that the processes no longer work together."""
+    state().destroy_process_group()
 
 
 def average(tensors: Iterable[Tensor]) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import CLIPTextConfig, CLIPTextModel, ViTConfig, ViTModel
 
 from fairhands.critic import describe, load
+from tests.made.logged import logged
 from tests.made.prepared_hands import make_prepared_hands
 from trainers.discriminator import main
 
@@ -61,8 +61,7 @@ def run(folder: Path, *arguments: str) -> tuple[int | str | None, str, str]:
 
 
 def curve(output: Path) -> list[tuple[int, float]]:
-    events = EventAccumulator(str(output / "logs" / "discriminator")).Reload()
-    return [(event.step, event.value) for event in events.Scalars("loss")]
+    return logged(output / "logs" / "discriminator")
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +159,7 @@ def test_features_of_a_frozen_backbone_are_cached_when_pictures_stay_as_they_are
 def test_a_frozen_backbone_stays_while_its_heads_are_trained_on(tmp_path: Path):
     assert run(tmp_path, *TINY, "--output", "first")[0] == 0
     first = ("--start_from", f"first/{FILE}", "--frozen", "true", "--output", "second")
-    status, _, said = run(tmp_path, *TINY, *first)
+    status, _, said = run(tmp_path, "--training.steps", "4", "--training.batch", "2", *DRAWN, *first)
     assert status == 0, said
     before, after = (load_file(tmp_path / name / FILE) for name in ("first", "second"))
     changed = {name.split(".")[0] for name, weight in before.items() if not torch.equal(after[name], weight)}
@@ -215,7 +214,7 @@ def test_prepared_hands_and_their_captions_are_learnt_from(tmp_path: Path):
         (("--output", "file/new"), "file"),
         (("--data.model", "nothing.safetensors"), "a fairhands mannequin model is written by"),
         (("--data.prepared", '["nowhere"]'), "nowhere"),
-        (("--start_from", "nothing.safetensors"), "nothing.safetensors is not there"),
+        (("--start_from", "nothing.safetensors", "--backbone", "conv"), "the file's own backbone and input_size and"),
         (("--text_encoder", "nothing"), "text_encoder: nothing is no checkpoint"),
         (("--check.base", "model.safetensors"), "check.base wants prepared hands"),
     ],
@@ -228,6 +227,29 @@ def test_a_mistake_is_one_line_before_the_work(arguments: tuple[str, ...], words
     assert last.startswith("python -m trainers.discriminator: ")
     assert words in last
     assert "Traceback" not in said
+
+
+def test_a_file_to_start_from_and_its_texts_have_to_fit(tmp_path: Path):
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = CLIPTextModel(CLIPTextConfig(**shape, eos_token_id=49407, bos_token_id=49406))
+    text.save_pretrained(tmp_path / "text")
+    assert run(tmp_path, *TINY, "--output", "first")[0] == 0
+    for arguments, words in (
+        (("--start_from", "nothing.safetensors"), "nothing.safetensors is not there"),
+        (("--start_from", f"first/{FILE}", "--text_encoder", "text"), "judges by texts of no numbers, found 16"),
+        (("--text_encoder", "text"), "text_encoder: the pairs have no captions for it to embed"),
+    ):
+        status, out, said = run(tmp_path, *DRAWN, *arguments)
+        assert (status, out) == (2, ""), said
+        assert words in said.splitlines()[-1]
+
+
+def test_a_single_held_out_pair_is_enough(tmp_path: Path):
+    status, out, said = run(tmp_path, *TINY, "--data.held_out_pairs", "1", "--training.sample_every", "2")
+    assert status == 0, said
+    assert "held-out accuracy" in out
+    assert load(tmp_path / "hand_discriminator" / FILE)[1]["held_out"]["calibration_error"] is None
 
 
 def test_an_interrupted_run_says_how_it_goes_on(tmp_path: Path):

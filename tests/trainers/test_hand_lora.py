@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fairhands.adapters import export
 from fairhands.adapters.lora import LoraAdapter
@@ -22,6 +21,7 @@ from fairhands.base_models import load
 from fairhands.data.mannequin import draw
 from fairhands.training import configuration
 from tests.adapters.bases import MANNEQUIN, predicted, tiny
+from tests.made.logged import logged
 from trainers import hand_lora
 
 ROOT = Path(__file__).parents[2]
@@ -89,8 +89,7 @@ def start(folder: Path, *arguments: str, processes: int = 1) -> subprocess.Popen
 
 
 def curve(output: Path) -> list[tuple[int, float]]:
-    events = EventAccumulator(str(output / "logs" / "hand_lora")).Reload()
-    return [(event.step, event.value) for event in events.Scalars("loss")]
+    return logged(output / "logs" / "hand_lora")
 
 
 def test_a_run_writes_a_lora_that_says_what_made_it_and_a_sheet_of_its_scales(run: Run, tmp_path: Path) -> None:

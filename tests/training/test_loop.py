@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from fairhands.training.backward import Backward, NewBackward
 from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.draw import Draw
 from fairhands.training.loop import Loop, LoopSettings, Losses, pace
+from tests.made.logged import logged
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,8 +77,7 @@ def train(
 
 def curve(folder: Path, figure: str = "loss") -> list[tuple[int, float]]:
     """The loss in TensorBoard, or another figure, step by step."""
-    events = EventAccumulator(str(folder / "logs" / "line")).Reload()
-    return [(event.step, event.value) for event in events.Scalars(figure)]
+    return logged(folder / "logs" / "line", figure)
 
 
 def test_a_stopped_training_goes_on_exactly_where_its_checkpoint_was(tmp_path: Path) -> None:

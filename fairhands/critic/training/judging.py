@@ -36,17 +36,22 @@ class Judgement:
         The calibration for the last is fitted on half of the hands and measured on the other half.
         """
         by_kind = {kind: self.malformed[self.kinds == place] for place, kind in enumerate(MALFORMED)}
-        scale, offset = calibration(self.right[0::2], self.malformed[0::2])
-        likely = torch.sigmoid(scale * torch.cat([self.right[1::2], self.malformed[1::2]]) + offset)
-        truth = torch.arange(len(likely)) < len(self.right[1::2])
         return {
             "pairs": len(self.right),
             "accuracy": accuracy(self.right, self.malformed),
             "auc": area_under_curve(self.right, self.malformed),
             "auc_by_kind": {kind: area_under_curve(self.right, some) for kind, some in by_kind.items() if len(some)},
             "auc_of_estimates": self.auc_of_estimates,
-            "calibration_error": calibration_error(likely, truth),
+            "calibration_error": self._calibration_error(),
         }
+
+    def _calibration_error(self) -> float | None:
+        """None where a single pair leaves no other half."""
+        if len(self.right) < 2:
+            return None
+        scale, offset = calibration(self.right[0::2], self.malformed[0::2])
+        likely = torch.sigmoid(scale * torch.cat([self.right[1::2], self.malformed[1::2]]) + offset)
+        return calibration_error(likely, torch.arange(len(likely)) < len(self.right[1::2]))
 
     def calibration(self) -> tuple[float, float]:
         """Scale and offset that make probabilities of mean logits, from all hands."""
@@ -82,6 +87,5 @@ def text_of(texts: Tensor | None, places: Sequence[int] | Tensor) -> Tensor | No
     """The embeddings of pairs' texts, twice each, [2 P, D]: zeros where a pair has none; None without embeddings."""
     if texts is None:
         return None
-    chosen = torch.as_tensor(places)
-    found = texts[chosen.clamp(min=0)] * (chosen != UNKNOWN)[:, None]
-    return found.repeat_interleave(2, dim=0)
+    none_first = torch.cat([texts.new_zeros(1, texts.shape[1]), texts])
+    return none_first[torch.as_tensor(places) - UNKNOWN].repeat_interleave(2, dim=0)

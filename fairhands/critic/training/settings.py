@@ -69,7 +69,7 @@ class Settings(Configuration):
         "its report, checkpoints and logs.",
     )
     seed: int = Field(default=0, ge=0, lt=10**6, description="The same seed gives the same training.")
-    start_from: Path | None = Field(default=None, description="A discriminator's file to train on.")
+    start_from: Path | None = Field(default=None, description="A discriminator's file to train on, in its own shape.")
     backbone: str = Field(
         default="conv",
         description="What it looks with: conv (small, trained along), or a frozen transformer: dino_vits16, "

@@ -55,6 +55,7 @@ def test_a_pairs_text_is_given_to_both_its_hands() -> None:
     assert found is not None
     assert found.tolist() == [[0, 2], [0, 2], [0, 0], [0, 0]]
     assert text_of(None, [0, 1]) is None
+    assert text_of(torch.zeros(0, 3), [-1]).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
 def test_the_report_holds_figures_and_a_picture(tmp_path: Path) -> None:
