@@ -20,11 +20,12 @@ SIDE = 128
 
 @dataclass(frozen=True)
 class Guidance:
-    """Inputs of Hand Visual Guidance and of Hand LoRA Guidance beside model, VAE and critic; None without that part."""
+    """Inputs of the guidance nodes beside model, VAE and critic; None without that node."""
 
     critic: str
     visual: Mapping[str, Any] | None = None
     textual: Mapping[str, Any] | None = None
+    mask: Mapping[str, Any] | None = None
     everywhere: bool = False  # with a mask of the whole picture from the start
 
 
@@ -91,6 +92,9 @@ def _guide(graph: Graph, guidance: Guidance) -> None:
     if guidance.everywhere:
         graph["everywhere"] = _node("SolidMask", value=1.0, width=SIDE, height=SIDE)
         shared["start_mask"] = ["everywhere", 0]
+    if guidance.mask is not None:
+        graph["mask"] = _node("FairHandsHandMaskWhileSampling", **shared, model=model, **guidance.mask)
+        model = ["mask", 0]
     if guidance.visual is not None:
         graph["critic"] = _node("FairHandsLoadHandDiscriminator", discriminator=guidance.critic)
         shared_visual = {**shared, "model": model, "discriminator": ["critic", 0]}

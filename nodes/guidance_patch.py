@@ -11,6 +11,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 
 from ..fairhands.guidance.guided_prediction import Prediction
+from .background_sampler import BackgroundSampler
 from .differentiable import in_place_operations_allowed, make_conditions_differentiable, make_differentiable
 from .guidance_plan import PLAN, Plan, TextualPart, moment_timestep, plan_of
 from .guidance_run import Run, moment, new_run, recorder
@@ -64,7 +65,7 @@ def _sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, samp
         _prepare_textual(plan.textual, guider)
     with recorder(plan.mask, guider.model_patcher) or nullcontext() as words:
         run = new_run(plan, guider.model_patcher, noise, guider.conds.get("positive") or [], words)
-        visual = run.guidance.visual
+        visual, plain = run.guidance.visual, sampler
         if plan.visual and visual and visual.w != 0:
             window = visual.schedule.window
             sampler = recurrent_sampler(
@@ -73,6 +74,8 @@ def _sample(executor: Any, noise: torch.Tensor, latent_image: torch.Tensor, samp
                 plan.visual.repeats,
                 lambda sigma: window.contains(moment_timestep(sampling, sigma)),
             )
+        if plan.mask.keep_background:
+            sampler = BackgroundSampler(plain, sampler, run)
         guider.model_options[RUN] = run
         return executor(noise, latent_image, sampler, *rest, **named)
 
@@ -102,6 +105,11 @@ def _predict_noise(executor: Any, x: torch.Tensor, sigma: torch.Tensor, model_op
     run: Run | None = guider.model_options.get(RUN)
     if run is None:
         return executor(x, sigma, model_options, seed)
+    if not run.guides:
+        denoised = executor(x, sigma, model_options, seed)
+        assert run.guidance.background is not None
+        run.guidance.background.keep(denoised, float(sigma[0]))
+        return denoised
     sampling = guider.inner_model.model_sampling
     predict = _prediction(executor, guider, run, sigma, model_options, seed)
     return run.guidance(predict, x, moment(sampling, float(sigma[0])))

@@ -89,6 +89,7 @@ class MaskPart:
     fallbacks: tuple[str, ...] = ()
     clip: comfy.sd.CLIP | None = None
     hand_words: str = "hands, fingers"
+    keep_background: bool = False
     chosen: bool = False
 
 

@@ -1,5 +1,7 @@
 """One sampling run of a guided model: what it starts with, from the plan that the model carries."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +9,7 @@ import comfy.model_patcher
 import torch
 
 from ..fairhands.guidance.attention_map import AttentionRecorder, hand_words_fallback
+from ..fairhands.guidance.background import Background
 from ..fairhands.guidance.cumulative_mask import CumulativeMask
 from ..fairhands.guidance.follow import ATTENTION, CLOSER_LOOK, START_MASK, Fallback, HandFollower, closer_look
 from ..fairhands.guidance.guided_prediction import GuidedPrediction
@@ -30,6 +33,16 @@ class Run:
         self.lora_wanted = False
         self.lora_conditions: list[Any] | None = None
         self.positive: list[Any] | None = None
+        self.guides = True
+
+    @contextmanager
+    def without_guidance(self) -> Iterator[None]:
+        """Predictions within are the model's own, and kept for the background."""
+        self.guides, self.guidance.background = False, Background()
+        try:
+            yield
+        finally:
+            self.guides = True
 
 
 def new_run(
@@ -83,7 +96,8 @@ def _resolved(schedule: Schedule, window: WindowInput, sampling: Any) -> Schedul
 
 def _settings(plan: Plan, decoder: str) -> dict[str, object]:
     """What a run ran with, as plain values for the trace."""
-    settings: dict[str, object] = {"decoder": decoder}
+    assert plan.mask is not None
+    settings: dict[str, object] = {"decoder": decoder, "keep_background": plan.mask.keep_background}
     if plan.visual:
         visual = plan.visual.settings
         settings |= {"w": visual.w, "mode": visual.mode, "schedule": visual.schedule.curve}

@@ -14,6 +14,7 @@ from .detector import download_input, threshold_input
 from .guidance_inputs import refuse_unknown, start_mask_input, strength_input, window_inputs
 from .guidance_patch import guided
 from .guided_sampling import mask_of, sample
+from .mask_inputs import background_input
 from .visual_inputs import visual_plan
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
@@ -69,6 +70,7 @@ class HandGuidedKSampler(io.ComfyNode):
         detection_threshold: float,
         download_missing: bool,
         start_mask: torch.Tensor | None = None,
+        keep_background: bool = False,
     ) -> io.NodeOutput:
         """Sample with the patched model."""
         plan = visual_plan(
@@ -81,6 +83,7 @@ class HandGuidedKSampler(io.ComfyNode):
             detection_threshold=detection_threshold,
             download_missing=download_missing,
             start_mask=start_mask,
+            keep_background=keep_background,
         )
         latent = sample(
             guided(model, plan),
@@ -146,6 +149,7 @@ def guidance_inputs() -> list[io.Input]:
         threshold_input("detection_threshold", 0.5),
         download_input(),
         start_mask_input(),
+        background_input(),
     ]
 
 

@@ -15,7 +15,7 @@ from .guidance_inputs import decoder_input, either_start, patched_outputs, refus
 from .guidance_patch import guided
 from .guidance_plan import MaskPart, changed, plan_of
 from .hand_words import WITHOUT_CROSS_ATTENTION, cross_attention_modules
-from .mask_inputs import SHAPES, feather_input, search_inputs, shape_inputs
+from .mask_inputs import SHAPES, background_input, feather_input, search_inputs, shape_inputs
 
 
 class HandMaskWhileSampling(io.ComfyNode):
@@ -74,6 +74,7 @@ class HandMaskWhileSampling(io.ComfyNode):
                     optional=True,
                     tooltip="Words whose cross-attention shows where hands are (SD1.5 and SDXL).",
                 ),
+                background_input(),
             ],
             outputs=patched_outputs(),
         )
@@ -112,6 +113,7 @@ class HandMaskWhileSampling(io.ComfyNode):
         start_mask: torch.Tensor | None = None,
         clip: comfy.sd.CLIP | None = None,
         hand_words: str = "hands, fingers",
+        keep_background: bool = False,
     ) -> io.NodeOutput:
         """Patch a clone of the model."""
         names = parse_fallbacks(fallbacks)
@@ -127,6 +129,7 @@ class HandMaskWhileSampling(io.ComfyNode):
             tuple(names),
             clip,
             hand_words,
+            keep_background,
             chosen=True,
         )
         plan = changed(model, mask=part)

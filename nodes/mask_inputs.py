@@ -44,6 +44,17 @@ def shape_inputs(shape: str) -> list[io.Input]:
     ]
 
 
+def background_input() -> io.Boolean.Input:
+    """Whether everything outside of the hands follows a run without guidance."""
+    return io.Boolean.Input(
+        "keep_background",
+        default=False,
+        optional=True,
+        tooltip="Sample once without guidance first, and keep that picture outside the hands' mask: nothing else "
+        "changes, and sampling takes that run longer.",
+    )
+
+
 def feather_input() -> io.Int.Input:
     """How wide the mask's edge is."""
     return io.Int.Input("feather", default=0, min=0, max=512, tooltip="Soften the mask's edge, in pixels.")

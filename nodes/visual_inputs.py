@@ -1,5 +1,7 @@
 """The settings of visual guidance as inputs, and what they stand for."""
 
+from dataclasses import replace
+
 import comfy.model_patcher
 import comfy.sd
 import torch
@@ -110,6 +112,7 @@ def visual_plan(
     start_mask: torch.Tensor | None = None,
     clip: comfy.sd.CLIP | None = None,
     hand_text: str = "",
+    keep_background: bool = False,
 ) -> Plan:
     """The model's plan with visual guidance in it; hand LoRA and mask settings that it carries stay.
 
@@ -120,9 +123,10 @@ def visual_plan(
         w, mode, Schedule(curve=schedule, every=every), normalisation, weigh_by_score, measure_effect
     )
     detector = hand_detector(download_missing, detection_threshold)
+    mask = mask_part(model, vae, decoder, detector, start_mask)
     return changed(
         model,
-        mask=mask_part(model, vae, decoder, detector, start_mask),
+        mask=replace(mask, keep_background=keep_background or mask.keep_background),
         visual=VisualPart(
             discriminator,
             settings,

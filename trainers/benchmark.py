@@ -65,6 +65,9 @@ class Options(Configuration):
     detection_threshold: float = Field(
         default=0.5, ge=0, le=1, description="Score from which on a hand counts, in guidance."
     )
+    keep_background: bool = Field(
+        default=False, description="Sample without guidance first, and keep that outside the mask."
+    )
     critic: str = Field(default="studio_critic.safetensors", description="File in models/hand_discriminators.")
     judge: Path = Field(default=Path("weights/finger_judge.safetensors"), description="The judge's file.")
     batch: int = Field(default=32, ge=1, description="Pictures in one graph.")
@@ -176,10 +179,26 @@ def _guidance(name: str, options: Options) -> Guidance | None:
         "measure_effect": False,
     }
     textual = {"lora_name": options.lora, "v": options.v, "schedule": "constant", "applies_to": "cond"}
+    mask = {
+        "decoder": "vae",
+        "detection_threshold": options.detection_threshold,
+        "download_missing": False,
+        "max_hands": 4,
+        "tiles": 1,
+        "look_every": 1,
+        "shape": "hull",
+        "padding": 0.15,
+        "feather": 0,
+        "largest": 1.0,
+        "remember": 0,
+        "fallbacks": "",
+        "keep_background": True,
+    }
     return Guidance(
         options.critic,
         visual={**shared, **visual} if name != TEXTUAL else None,
         textual={**shared, **textual} if name in WITH_LORA else None,
+        mask=mask if options.keep_background else None,
         everywhere=name in MASKED,
     )
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from .background import Background
 from .follow import HandFollower
 from .schedule import Moment
 from .textual import TextualSettings, textual_step
@@ -38,7 +39,8 @@ Settings = TypeVar("Settings", VisualSettings, TextualSettings)
 class GuidedPrediction:
     """The guidance of one sampling run; called in place of the model's prediction.
 
-    `visual` and `textual` are None where that part is not used. `trace` and `follower.mask` hold what the run leaves.
+    `visual` and `textual` are None where that part is not used, `background` where the model may answer to the hand
+    outside of its mask as well. `trace` and `follower.mask` hold what the run leaves.
     """
 
     follower: HandFollower
@@ -46,6 +48,7 @@ class GuidedPrediction:
     visual: VisualSettings | None = None
     critic_loss: CriticLoss | None = None
     textual: TextualSettings | None = None
+    background: Background | None = None
     _visual_timesteps: list[float] = field(default_factory=list)
     _textual_timesteps: list[float] = field(default_factory=list)
     _seconds: dict[str, float] = field(default_factory=dict)
@@ -59,8 +62,14 @@ class GuidedPrediction:
         """The guided estimate for the sampler's `x` `[B, C, h, w]`, same dtype and device.
 
         Outside the windows, and at strength 0, this is the model's very estimate; outside the mask every value is
-        kept bit for bit.
+        kept bit for bit. With a background it is the background's there, at every step.
         """
+        guided = self._guided(predict, x, moment)
+        if self.background is None:
+            return guided
+        return self.background.behind(guided, self._latent_masks(guided), moment.sigma)
+
+    def _guided(self, predict: Predict, x: Tensor, moment: Moment) -> Tensor:
         if not self.guides(moment.timestep):
             return predict(x, False).denoised
         self._seconds = {}
