@@ -8,13 +8,14 @@ from pathlib import Path
 
 from devtools.steps import StepFailed, step
 
-from . import GROUPS, critic, detection, fairness, hand_lora, sampling, standin
+from . import GROUPS, critic, detection, fairness, hand_lora, mpd_training, sampling, standin
 
 BENCHMARKS = {
     "detection": ("hand detection", detection.run),
     "critic": ("the full discriminator", critic.run),
     "hand_lora": ("a step of the hand LoRA's training", hand_lora.run),
     "fairness": ("a step for several objectives", fairness.run),
+    "mpd_training": ("a step of the MPD LoRA's training", mpd_training.run),
     "standin": ("guided sampling of the stand-in checkpoint", standin.run),
     "sampling": ("guided sampling at SD1.5's full size", sampling.run),
 }

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from peft import LoraConfig, inject_adapter_in_model
 from scipy.optimize import least_squares
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
 from fairhands.fairness.step import FairBackward
 from fairhands.fairness.strategies import new_strategy
 from fairhands.training.backward import Backward, Losses
 
+from .memory import peak_bytes
 from .pairs import Pairs, interleave, timed
 
 OBJECTIVES = ("global", "hand", "face")
@@ -137,19 +137,6 @@ def _compare(ours: Step, baseline: Step, steps: int = 1) -> Pairs:
 
 
 def _peak(step: Step, device: torch.device) -> int:
-    """The most bytes of tensors that a step has at once, beyond those there are before it."""
+    """Of a step that is not the first, when the optimiser has its state."""
     step()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        step()
-    events = cast(Any, profiled.profiler).kineto_results.events()
-    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
-    held = most = 0
-    for _, change in changes:
-        held += change
-        most = max(most, held)
-    return most
+    return peak_bytes(step, device)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -19,7 +20,12 @@ class WeightFileError(ValueError):
 
 
 def serialised(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """The content of a safetensors file, always the same for the same tensors and texts.
+    """The content of a safetensors file, always the same for the same tensors and texts."""
+    return b"".join(pieces(tensors, metadata))
+
+
+def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, memoryview]:
+    """The same in two pieces, to be written one after the other, so that large files are in memory but once.
 
     The safetensors library writes the texts in any order, so the header is written anew in alphabetical order.
     """
@@ -28,7 +34,20 @@ def serialised(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> by
     entries = json.loads(content[LENGTH : LENGTH + length])
     header = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % LENGTH)
-    return len(header).to_bytes(LENGTH, "little") + header + content[LENGTH + length :]
+    return len(header).to_bytes(LENGTH, "little") + header, memoryview(content)[LENGTH + length :]
+
+
+def in_precision(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Weights on the processor in the precision that they are written in.
+
+    Raises:
+        ValueError: one is not finite, or too large for the dtype.
+    """
+    tensors = {name: weight.detach().to("cpu", dtype).contiguous() for name, weight in weights.items()}
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} should be finite in {dtype}, found a number that is not: the file is not written")
+    return tensors
 
 
 def write_weights(path: Path, kind: str, weights: Mapping[str, Tensor], made_by: dict[str, Any]) -> None:

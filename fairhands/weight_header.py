@@ -21,11 +21,18 @@ PICKLES = (
 
 # What the keys of other models' files have in them, the most telling first.
 OTHER_KINDS = {
-    ".lora_down.": "a LoRA",
-    ".lora_up.": "a LoRA",
-    ".lora_A.": "a LoRA",
+    "lora_controlnet": "a ControlNet",
+    ".lora_": "a LoRA",
+    "_lora.": "a LoRA",
+    ".hada_": "a LoRA",
+    ".lokr_": "a LoRA",
+    ".oft_": "a LoRA",
     "controlnet_": "a ControlNet",
     "control_model.": "a ControlNet",
+    "zero_convs.": "a ControlNet",
+    ".adapter.body.": "a T2I-Adapter",
+    ".body.0.block1.": "a T2I-Adapter",
+    ".body.0.in_conv.": "a T2I-Adapter",
     "model.diffusion_model.": "a checkpoint of a base model",
     "double_blocks.": "a base model",
     "down_blocks.": "a U-Net or VAE of a base model",

@@ -12,6 +12,8 @@ from .hand_mask_while_sampling import HandMaskWhileSampling
 from .hand_score import HandScore
 from .hand_visual_guidance import HandVisualGuidance
 from .load_hand_discriminator import LoadHandDiscriminator
+from .load_mpd_controlnet import LoadMPDControlNet
+from .load_mpd_lora import LoadMPDLora
 from .mannequin_prompt import MannequinPrompt
 from .model_folders import register_model_folders
 
@@ -32,6 +34,8 @@ class FairHandsExtension(ComfyExtension):
             HandGuidedSamplerCustom,
             GuidanceTracePlot,
             HandScore,
+            LoadMPDLora,
+            LoadMPDControlNet,
             MannequinPrompt,
         ]
 

@@ -4,7 +4,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import comfy.lora
 import comfy.lora_convert
@@ -13,7 +13,6 @@ import comfy.model_patcher
 import comfy.sd
 import torch
 from comfy.patcher_extension import CallbacksMP, PatcherInjection, WrappersMP
-from comfy.weight_adapter import LoRAAdapter, WeightAdapterBase
 from torch import Tensor
 
 from ..fairhands.guidance.low_rank import (
@@ -25,6 +24,7 @@ from ..fairhands.guidance.low_rank import (
     is_convolution,
     weight_shape,
 )
+from .lora_patches import TEXT_ENCODER, Patch, ReadTensors
 
 # What calc_cond_batch is: (model, conds, x, sigma, model_options) -> an estimate for each cond.
 CalculateConds = Callable[[Any, list[Any], Tensor, Tensor, dict[str, Any]], list[Tensor]]
@@ -34,7 +34,6 @@ PLAIN_CONDS = "fairhands_plain_conds"
 _INDICES = "fairhands_cond_indices"
 
 _NETWORK = "diffusion_model."
-_TEXT_ENCODER = ("lora_te", "lora_prior_te", "text_encoder")
 _NAMED_IN_LOG = 20
 _KINDS = {
     "a LoRA of another model": (".lora_", "_lora.", ".hada_", ".lokr_", ".oft_"),
@@ -74,12 +73,12 @@ def read_hand_lora(
 
     Raises ValueError where the file holds nothing for this model.
     """
-    file = _ReadTensors(comfy.lora_convert.convert_lora(tensors))
+    file = ReadTensors(comfy.lora_convert.convert_lora(tensors))
     names = comfy.lora.model_lora_keys_unet(model.model, {})
     if clip is not None:
         names = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, names)
     patches = comfy.lora.load_lora(file, names, log_missing=False)
-    unmatched = [key for key in file if key not in file.read and (clip or not key.startswith(_TEXT_ENCODER))]
+    unmatched = [key for key in file if key not in file.read and (clip or not key.startswith(TEXT_ENCODER))]
     patched_clip, encoders = _patched_clip(clip, patches)
     reader = _BranchReader(model)
     reader.read({target: patch for target, patch in patches.items() if target not in encoders})
@@ -181,51 +180,6 @@ def _another_cond(cond: list[dict[str, Any]] | None) -> list[dict[str, Any]] | N
     return [entry | {"uuid": uuid.uuid5(entry["uuid"], PLAIN_CONDS)} for entry in cond]
 
 
-class _Patch(NamedTuple):
-    """One patch of a weight: ComfyUI's adapter, or a pair of its kind and its values."""
-
-    value: Any
-    offset: tuple[int, int, int] | None = None
-    function: Callable[[Tensor], Tensor] | None = None
-
-    @property
-    def is_low_rank(self) -> bool:
-        """A plain LoRA, of all output channels or a slice of them."""
-        if not isinstance(self.value, LoRAAdapter) or self.function is not None:
-            return False
-        *_, dora, reshape = self.value.weights
-        return dora is None and reshape is None and (self.offset is None or self.offset[0] == 0)
-
-    @property
-    def kind(self) -> str:
-        """LoHa, LoKr and so on, DoRA, or "diff" and "set"."""
-        if isinstance(self.value, LoRAAdapter):
-            return "dora" if self.value.weights[4] is not None else "lora"
-        return self.value.name if isinstance(self.value, WeightAdapterBase) else self.value[0]
-
-    def low_rank(self) -> LowRank:
-        up, down, alpha, mid, *_ = self.value.weights
-        outputs = None if self.offset is None else self.offset[1:]
-        return LowRank(down, up, 1.0 if alpha is None else alpha / len(down), mid, outputs)
-
-
-class _ReadTensors(dict[str, Tensor]):
-    """A file's tensors that note which were read: ComfyUI's reader tells what it left out to the log alone."""
-
-    def __init__(self, tensors: Mapping[str, Tensor]):
-        super().__init__(tensors)
-        self.read: set[str] = set()
-
-    def __getitem__(self, key: str) -> Tensor:
-        self.read.add(key)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        if key in self:
-            self.read.add(key)
-        return super().get(key, default)
-
-
 class _BranchReader:
     """Turns ComfyUI's patches of a model's weights into branches."""
 
@@ -238,10 +192,10 @@ class _BranchReader:
 
     def read(self, patches: Mapping[Any, Any]) -> None:
         """Patches as `comfy.lora.load_lora` gives them."""
-        by_key: dict[str, list[_Patch]] = {}
+        by_key: dict[str, list[Patch]] = {}
         for target, value in patches.items():
             key, *how = target if isinstance(target, tuple) else (target,)
-            by_key.setdefault(key, []).append(_Patch(value, *how))
+            by_key.setdefault(key, []).append(Patch(value, *how))
         dense: set[str] = set()
         for key, several in by_key.items():
             rest = [patch for patch in several if not patch.is_low_rank]
@@ -254,7 +208,7 @@ class _BranchReader:
         if dense:
             logging.info("FairHands: the hand LoRA holds differences of whole weights: %s", ", ".join(sorted(dense)))
 
-    def _add(self, key: str, patches: list[_Patch]) -> None:
+    def _add(self, key: str, patches: list[Patch]) -> None:
         """One branch: of a low-rank patch, or of all others of the weight. Raises ValueError where none can be."""
         path, _, kind = key.removeprefix(_NETWORK).rpartition(".")
         layer = self._layer(path)
@@ -277,7 +231,7 @@ class _BranchReader:
         except AttributeError as error:
             raise ValueError("the model has no such layer") from error
 
-    def _difference(self, key: str, patches: list[_Patch]) -> Tensor:
+    def _difference(self, key: str, patches: list[Patch]) -> Tensor:
         """What ComfyUI's adapters make of the weight, less the weight; in the dtype that the model computes in."""
         if self._weights is None:
             self._weights = self.model.get_key_patches(_NETWORK)

@@ -1,13 +1,14 @@
 """Train the mannequin model: `python -m trainers.mannequin [--config FILE] [--key value ...]`.
 
-First the autoencoder, then the denoiser on its latents; each goes on where it was stopped.
+First the autoencoder, then the denoiser on its latents; each goes on where it was stopped. With `--figures true` they
+learn persons who raise a hand instead of hands alone.
 """
 
 import hashlib
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
@@ -22,8 +23,8 @@ from fairhands.mannequin_world import denoiser, file
 from fairhands.mannequin_world.autoencoder import Autoencoder
 from fairhands.mannequin_world.denoiser import add_noise, new_denoiser, predict
 from fairhands.mannequin_world.file import Model
-from fairhands.mannequin_world.pictures import PICTURE_SIZE, Pictures, draw_pictures
-from fairhands.mannequin_world.prompts import HAND, MALFORMED_HAND, NOTHING, PROMPTS, RIGHT_HAND, encode
+from fairhands.mannequin_world.pictures import FIGURE_SIZE, PICTURE_SIZE, Pictures, draw_pictures
+from fairhands.mannequin_world.prompts import HAND, MALFORMED_HAND, NOTHING, PERSON, PROMPTS, RIGHT_HAND, encode
 from fairhands.training import checkpoint
 from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.configuration import Configuration, from_command_line
@@ -87,7 +88,15 @@ class Settings(Configuration):
     )
     seed: int = Field(default=0, ge=0, lt=10**6, description="The same seed gives the same training.")
     start_from: Path | None = Field(
-        default=None, description="A mannequin model to improve: its autoencoder stays, its denoiser is trained on."
+        default=None, description="A mannequin model to improve: its denoiser is trained on."
+    )
+    keep: Literal["autoencoder", "encoder"] = Field(
+        default="autoencoder",
+        description="With start_from, what stays as it is: the autoencoder, or its encoder alone, so that the decoder "
+        "learns other pictures while latents mean what the denoiser knows.",
+    )
+    figures: bool = Field(
+        default=False, description=f"Persons who raise a hand, {FIGURE_SIZE} pixels, instead of hands alone."
     )
     pictures: int = Field(default=16000, ge=1, lt=10**6, description="Drawn pictures to learn from.")
     workers: int = Field(default=2, ge=0, description="Processes that draw; 0 draws in the program itself.")
@@ -101,7 +110,9 @@ def main() -> None:
         base = file.read(settings.start_from) if settings.start_from else None
         settings.output.mkdir(parents=True, exist_ok=True)
         drawn = _drawn(settings)
-        autoencoder = base.autoencoder.to(device()) if base else train_autoencoder(drawn.pictures, settings)
+        autoencoder = base.autoencoder.to(device()) if base else None
+        if autoencoder is None or settings.keep == "encoder":
+            autoencoder = train_autoencoder(drawn.pictures, settings, autoencoder)
         latents = _encoded(drawn.pictures, autoencoder, settings)
         torch.manual_seed(settings.seed)
         network = base.denoiser if base else new_denoiser(latents.shape[-1])
@@ -116,18 +127,22 @@ def main() -> None:
 def _drawn(settings: Settings) -> Pictures:
     """The training pictures, drawn once and kept beside the checkpoints."""
     first_seed = settings.seed * 10**6
-    made_of = f"data {DATA_VERSION}, {settings.pictures} from seed {first_seed}, {PICTURE_SIZE} px"
+    size = FIGURE_SIZE if settings.figures else PICTURE_SIZE
+    what = ", figures" if settings.figures else ""
+    made_of = f"data {DATA_VERSION}, {settings.pictures} from seed {first_seed}, {size} px{what}"
 
     def make() -> dict[str, Tensor]:
-        return draw_pictures(first_seed, settings.pictures, PICTURE_SIZE, settings.workers)._asdict()
+        count, workers = settings.pictures, settings.workers
+        return draw_pictures(first_seed, count, size, workers, body=settings.figures)._asdict()
 
     return Pictures(**checkpoint.cached(settings.output / "pictures.pt", made_of, make))
 
 
-def train_autoencoder(pictures: Tensor, settings: Settings) -> Autoencoder:
-    """The autoencoder, trained on random crops of the pictures."""
+def train_autoencoder(pictures: Tensor, settings: Settings, base: Autoencoder | None = None) -> Autoencoder:
+    """The autoencoder, trained on random crops of the pictures: a new one, or the decoder of `base` trained on."""
     torch.manual_seed(settings.seed)
-    network = Autoencoder().to(device())
+    network = base or Autoencoder().to(device())
+    network.taesd_encoder.requires_grad_(base is None)
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)  # faster on processors
     loop = Loop(network, settings.autoencoder, settings.seed, settings.output, "autoencoder")
     shown = (pictures[:SHOWN] / 255).to(loop.device)
@@ -180,9 +195,9 @@ def reconstruction_losses(pictures: Tensor, latents: Tensor, seen: Tensor, momen
 def _encoded(pictures: Tensor, autoencoder: Autoencoder, settings: Settings) -> Tensor:
     """The latents of all pictures, float32 [N, 16, h, w], encoded once and kept beside the checkpoints."""
     digest = hashlib.sha256()
-    for weight in autoencoder.state_dict().values():
+    for weight in autoencoder.taesd_encoder.state_dict().values():
         digest.update(weight.cpu().numpy().tobytes())
-    made_of = f"{len(pictures)} pictures, autoencoder {digest.hexdigest()}"
+    made_of = f"{len(pictures)} pictures, encoder {digest.hexdigest()}"
     file = settings.output / "latents.pt"
     return checkpoint.cached(file, made_of, lambda: {"latents": _encode(pictures, autoencoder)})["latents"]
 
@@ -204,20 +219,21 @@ def train_denoiser(
     """The denoiser, trained by flow matching on the latents."""
     nn.Module.to(network, device())
     loop = Loop(network, settings.denoiser, settings.seed, settings.output, "denoiser")
-    shown_prompts = torch.stack([encode(prompt) for prompt in PROMPTS for _ in range(SHOWN)]).to(loop.device)
+    prompts = (PERSON,) if settings.figures else PROMPTS
+    shown_prompts = torch.stack([encode(prompt) for prompt in prompts for _ in range(SHOWN)]).to(loop.device)
     shown_noise = torch.randn(SHOWN, *latents.shape[1:], generator=torch.Generator().manual_seed(settings.seed))
-    shown_noise = shown_noise.repeat(len(PROMPTS), 1, 1, 1).to(loop.device)
+    shown_noise = shown_noise.repeat(len(prompts), 1, 1, 1).to(loop.device)
 
     def losses(draw: Draw) -> Losses:
         chosen = draw.integers(len(latents))
-        prompts = _prompts(kinds[chosen], settings.denoiser, draw).to(loop.device)
+        asked = _prompts(kinds[chosen], settings, draw).to(loop.device)
         clean = latents[chosen]
         noise = draw.normal(*clean.shape[1:])
         logits = draw.normal()
         levels = torch.sigmoid(settings.denoiser.level_mean + settings.denoiser.level_deviation * logits)
         clean, noise, levels = clean.to(loop.device), noise.to(loop.device), levels.to(loop.device)
         with _attention(loop.device):
-            direction = predict(network, add_noise(clean, noise, levels), levels, prompts)
+            direction = predict(network, add_noise(clean, noise, levels), levels, asked)
         return {"loss": functional.mse_loss(direction.float(), noise - clean)}
 
     @torch.no_grad()
@@ -234,21 +250,24 @@ def _attention(device: torch.device) -> AbstractContextManager[object]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
-def _prompts(kinds: Tensor, settings: DenoiserSettings, draw: Draw) -> Tensor:
-    """A prompt's vector for each kind of hand [N]: what it is, just `hand`, or nothing."""
-    table = torch.stack([encode(prompt) for prompt in (NOTHING, HAND, RIGHT_HAND, MALFORMED_HAND)])
+def _prompts(kinds: Tensor, settings: Settings, draw: Draw) -> Tensor:
+    """A prompt's vector for each kind of hand [N]: what it is, just `hand`, or nothing; of figures, `person`."""
+    table = torch.stack([encode(prompt) for prompt in (NOTHING, HAND, RIGHT_HAND, MALFORMED_HAND, PERSON)])
     unprompted, specific = draw.uniform(), draw.uniform()
     known = torch.where(kinds == STUDIO_KINDS.index(RIGHT), 2, 3)
-    named = torch.where(specific < settings.specific, known, 1)
-    return table[torch.where(unprompted < settings.unprompted, 0, named)]
+    named = torch.where(specific < settings.denoiser.specific, known, 1)
+    if settings.figures:
+        named = torch.full_like(named, 4)
+    return table[torch.where(unprompted < settings.denoiser.unprompted, 0, named)]
 
 
 def _made_by(settings: Settings, base: Model | None) -> dict[str, Any]:
     started_from = {"started_from": base.made_by} if base else {}
+    what = "figures" if settings.figures else "hands"
     return {
         "command": f"{PROGRAM} {' '.join(sys.argv[1:])}".rstrip(),
         "seed": settings.seed,
-        "data": f"{settings.pictures} studio pictures of mannequin hands, drawn from seed {settings.seed * 10**6} on",
+        "data": f"{settings.pictures} studio pictures of mannequin {what}, drawn from seed {settings.seed * 10**6} on",
         "data_version": DATA_VERSION,
         "settings": settings.model_dump(mode="json", exclude={"output", "start_from"}),
         "torch": torch.__version__,

@@ -9,21 +9,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..base_models import BaseModel
-from ..base_models.process import Diffusion
-from ..weight_files import WeightFileError, serialised
+from ..weight_files import WeightFileError, in_precision, serialised
 from ..whole_files import write_whole
+from .description import VERSIONS
 from .lora import LoraAdapter
+from .metadata import model_specification
 from .settings import LoraSettings
 
 KIND = "fairhands lora"
-
-# ss_base_model_version and modelspec.architecture.
-_VERSIONS = {
-    "SD 1.5": ("sd_v1", "stable-diffusion-v1"),
-    "SDXL": ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base"),
-    "mannequin": ("fairhands_mannequin", "fairhands-mannequin"),
-}
 
 
 def save(
@@ -46,10 +39,7 @@ def save(
         ValueError: a weight is not finite, or too large for the dtype; nothing is written.
         OSError: the file cannot be written.
     """
-    tensors = {name: weight.detach().to("cpu", dtype).contiguous() for name, weight in adapter.state_dict().items()}
-    for name, weight in tensors.items():
-        if not weight.isfinite().all():
-            raise ValueError(f"{name} should be finite in {dtype}, found a number that is not: the LoRA is not saved")
+    tensors = in_precision(adapter.state_dict(), dtype)
     tensors |= {f"{name}.alpha": torch.tensor(adapter.settings.alpha) for name, _ in adapter.named_children()}
     texts = _metadata(adapter, title or path.stem) | {"made_by": json.dumps(dict(made_by))}
     write_whole(path, serialised(tensors, texts))
@@ -106,7 +96,6 @@ def _refusal(path: Path, found: str) -> WeightFileError:
 def _metadata(adapter: LoraAdapter, title: str) -> dict[str, str]:
     """What kohya's trainer and Stability's model specification say of a LoRA, and the settings to read it by."""
     settings, base = adapter.settings, adapter.base
-    version, architecture = _VERSIONS[base.family]
     rank, alpha = str(settings.rank), str(settings.alpha)
     convolutions = any(weight.ndim == 4 for weight in adapter.parameters())
     arguments = {"conv_dim": rank, "conv_alpha": alpha} if convolutions else {}
@@ -114,21 +103,9 @@ def _metadata(adapter: LoraAdapter, title: str) -> dict[str, str]:
         "kind": KIND,
         "settings": settings.model_dump_json(),
         "ss_v2": "False",
-        "ss_base_model_version": version,
+        "ss_base_model_version": VERSIONS[base.family],
         "ss_network_module": "networks.lora",
         "ss_network_dim": rank,
         "ss_network_alpha": alpha,
         "ss_network_args": json.dumps(arguments),
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{architecture}/lora",
-        "modelspec.implementation": "diffusers",
-        "modelspec.title": title,
-        "modelspec.resolution": f"{base.resolution}x{base.resolution}",
-        "modelspec.prediction_type": _prediction(base),
-    }
-
-
-def _prediction(base: BaseModel) -> str:
-    if isinstance(base.process, Diffusion):
-        return {"noise": "epsilon", "velocity": "v"}[base.process.predicts]
-    return "flow"
+    } | model_specification(base, "lora", title)

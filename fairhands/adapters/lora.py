@@ -1,8 +1,8 @@
 """A LoRA on a base model, to be trained by itself."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 from diffusers.models.modeling_utils import ModelMixin
@@ -60,8 +60,7 @@ class LoraAdapter(nn.Module):
         """The scale that predictions have now."""
         return self._scale
 
-    @contextmanager
-    def scaled(self, scale: float) -> Iterator[None]:
+    def scaled(self, scale: float) -> AbstractContextManager[None]:
         """Predictions within are with the LoRA at that scale: 0 is the base's own prediction, bit for bit.
 
         It may be negative and nested. A gradient may be taken within or later, with checkpointing too.
@@ -71,12 +70,7 @@ class LoraAdapter(nn.Module):
         """
         if not math.isfinite(scale):
             raise ValueError(f"scale should be a finite number, found {scale}")
-        before = self._scale
-        try:
-            self._apply_scale(scale)
-            yield
-        finally:
-            self._apply_scale(before)
+        return _Scaled(self, scale)
 
     def use_checkpointing(self, enabled: bool = True) -> None:
         """Have the denoiser forget what is between its blocks and compute it again for the gradient, or not."""
@@ -122,3 +116,19 @@ class LoraAdapter(nn.Module):
         """A block that is computed again at the scale it was first computed at."""
         scale = self._scale
         return checkpoint(block, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), self.scaled(scale)))
+
+
+class _Scaled(AbstractContextManager[None]):
+    """An adapter at a scale. It may be entered again: a block that is computed again is so for each gradient."""
+
+    def __init__(self, adapter: LoraAdapter, scale: float) -> None:
+        self._adapter = adapter
+        self._scale = scale
+        self._before: list[float] = []
+
+    def __enter__(self) -> None:
+        self._before.append(self._adapter.scale)
+        self._adapter._apply_scale(self._scale)
+
+    def __exit__(self, *_: object) -> None:
+        self._adapter._apply_scale(self._before.pop())

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from diffusers.models.adapter import T2IAdapter
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -30,7 +32,15 @@ NEEDED = (
 )
 UNNEEDED = ("*non_ema*", "*.fp16.*", "*openvino*", "*.onnx")
 
-Model = TypeVar("Model", UNet2DConditionModel, AutoencoderKL, CLIPTextModel, CLIPTextModelWithProjection)
+Model = TypeVar(
+    "Model",
+    UNet2DConditionModel,
+    AutoencoderKL,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    ControlNetModel,
+    T2IAdapter,
+)
 
 
 def family_of(folder: Path) -> Family:
@@ -60,12 +70,12 @@ def read(folder: Path, family: Family, dtype: torch.dtype, predicts: Predicts | 
     """
     shapes = described_by(folder)
     encoders: tuple[CLIPTextModel | CLIPTextModelWithProjection, ...]
-    encoders = (_network(CLIPTextModel, folder / "text_encoder", dtype),)
+    encoders = (network(CLIPTextModel, folder / "text_encoder", dtype),)
     if family == "SDXL":
-        encoders += (_network(CLIPTextModelWithProjection, folder / "text_encoder_2", dtype),)
+        encoders += (network(CLIPTextModelWithProjection, folder / "text_encoder_2", dtype),)
     return Networks(
-        _network(UNet2DConditionModel, folder / "unet", dtype),
-        _network(AutoencoderKL, folder / "vae", dtype),
+        network(UNet2DConditionModel, folder / "unet", dtype),
+        network(AutoencoderKL, folder / "vae", dtype),
         encoders,
         clip_tokenizer(shapes.tokenizer),
         shapes.process(predicts),
@@ -95,7 +105,12 @@ def fetched(name: str, allow_download: bool) -> Path:
         raise BaseModelError(f"{name} cannot be fetched from the hub: {str(error).splitlines()[0]}") from error
 
 
-def _network(kind: type[Model], folder: Path, dtype: torch.dtype) -> Model:
+def network(kind: type[Model], folder: Path, dtype: torch.dtype) -> Model:
+    """The one network that a folder holds, as diffusers and transformers save it.
+
+    Raises:
+        BaseModelError: it is missing or damaged.
+    """
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "torch_dtype": dtype}
     if not any(path.suffixes[-2:] != [".fp16", ".safetensors"] for path in folder.glob("*.safetensors")):
         options["variant"] = "fp16"

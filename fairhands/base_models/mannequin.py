@@ -14,7 +14,7 @@ from ..mannequin_world import denoiser, file
 from ..mannequin_world.autoencoder import LATENT_CHANNELS
 from ..mannequin_world.pictures import PICTURE_SIZE
 from ..mannequin_world.prompts import encode
-from .model import BaseModel, Text
+from .model import Added, BaseModel, Text
 from .process import Flow
 
 SHIFT = 3.0  # what ComfyUI samples SD3's layout with
@@ -61,7 +61,9 @@ class Mannequin(BaseModel):
     def decode(self, latents: Tensor) -> Tensor:
         return self.autoencoder.decode(latents.to(self.dtype)).float().clamp(0, 1).contiguous()
 
-    def predict(self, noised: Tensor, times: Tensor, text: Text) -> Tensor:
+    def predict(self, noised: Tensor, times: Tensor, text: Text, added: Added | None = None) -> Tensor:
+        if added is not None:
+            raise ValueError("The mannequin model has no place for what a ControlNet or T2I-Adapter adds.")
         network = cast(SD3Transformer2DModel, self.denoiser)
         prompts = text.states[:, 0].to(self.dtype)
         return denoiser.predict(network, noised.to(self.dtype), times, prompts).float()

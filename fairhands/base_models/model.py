@@ -63,6 +63,25 @@ class Text:
         return Text(change(self.states), pooled, None if self.sizes is None else change(self.sizes))
 
 
+@dataclass(frozen=True, eq=False)
+class Added:
+    """What a network beside a U-Net adds to what is computed in it.
+
+    Args:
+        skips: a ControlNet's, one for each skip connection from its encoder to its decoder, in the encoder's order.
+        middle: a ControlNet's, after the middle block.
+        features: a T2I-Adapter's, one for each block of the encoder and perhaps one for the middle block.
+    """
+
+    skips: tuple[Tensor, ...] = ()
+    middle: Tensor | None = None
+    features: tuple[Tensor, ...] = ()
+
+
+Predict = Callable[[Tensor, Tensor, Text], Tensor]
+"""Gives a prediction as `BaseModel.predict` does: of noised latents, their times and texts."""
+
+
 class BaseModel(ABC):
     """A text-to-picture diffusion model: what is sampled with, guided, and adapted.
 
@@ -121,8 +140,18 @@ class BaseModel(ABC):
         """Latents to pictures."""
 
     @abstractmethod
-    def predict(self, noised: Tensor, times: Tensor, text: Text) -> Tensor:
-        """The network's own prediction, whose right answer is `target`."""
+    def predict(self, noised: Tensor, times: Tensor, text: Text, added: Added | None = None) -> Tensor:
+        """The network's own prediction, whose right answer is `target`.
+
+        Args:
+            noised: latents with noise.
+            times: of each.
+            text: a prompt for each.
+            added: what a ControlNet or T2I-Adapter adds, of any floating point type; None: nothing.
+
+        Raises:
+            ValueError: something is added in a family without a place for it.
+        """
 
     def noised(self, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         """Latents with noise."""
@@ -138,7 +167,13 @@ class BaseModel(ABC):
 
     @torch.no_grad()
     def sample(
-        self, text: Text, negative: Text | None, noise: Tensor, steps: int = 30, guidance: float = 5.0
+        self,
+        text: Text,
+        negative: Text | None,
+        noise: Tensor,
+        steps: int = 30,
+        guidance: float = 5.0,
+        predict: Predict | None = None,
     ) -> Tensor:
         """Clean latents from noise by deterministic steps (DDIM with eta 0, or Euler where flow is matched).
 
@@ -148,22 +183,17 @@ class BaseModel(ABC):
             noise: [N, latent_channels, h, w] of unit variance.
             steps: how many.
             guidance: its scale; 1 is none.
+            predict: gives the predictions, of 2 N latents at once where there is guidance, those with the prompts
+                first; None: the model's own.
         """
+        predict = predict or self.predict
         times = self.process.times(steps)
         latents = noise.float()
         for number, time in enumerate(times):
             at = latents.new_full((len(latents),), time)
             after = latents.new_full((len(latents),), times[number + 1]) if number + 1 < steps else None
-            latents = self.process.step(latents, at, self._guided(latents, at, text, negative, guidance), after)
+            latents = self.process.step(latents, at, guided(predict, latents, at, text, negative, guidance), after)
         return latents
-
-    def _guided(self, noised: Tensor, times: Tensor, text: Text, negative: Text | None, guidance: float) -> Tensor:
-        count = len(noised)
-        if negative is None or guidance == 1:
-            return self.predict(noised, times, text.repeated(count))
-        texts = Text.joined([text.repeated(count), negative.repeated(count)])
-        wanted, away = self.predict(torch.cat([noised, noised]), torch.cat([times, times]), texts).chunk(2)
-        return away + guidance * (wanted - away)
 
     def _check(self, pictures: Tensor) -> None:
         height, width = pictures.shape[-2:]
@@ -172,3 +202,15 @@ class BaseModel(ABC):
                 f"pictures for {self.family} should have sides that are multiples of {self.side_step} pixels, "
                 f"found {width} x {height}"
             )
+
+
+def guided(
+    predict: Predict, noised: Tensor, times: Tensor, text: Text, negative: Text | None, guidance: float
+) -> Tensor:
+    """A prediction with classifier-free guidance; arguments as for `BaseModel.sample`."""
+    count = len(noised)
+    if negative is None or guidance == 1:
+        return predict(noised, times, text.repeated(count))
+    texts = Text.joined([text.repeated(count), negative.repeated(count)])
+    wanted, away = predict(torch.cat([noised, noised]), torch.cat([times, times]), texts).chunk(2)
+    return away + guidance * (wanted - away)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -13,7 +13,7 @@ from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from .model import BaseModel, Text
+from .model import Added, BaseModel, Text
 from .process import TIMESTEPS, Diffusion
 from .tokens import tokens
 
@@ -68,19 +68,34 @@ class StableDiffusion(BaseModel):
             return self.decode(latents)
         return (pictures.float() / 2 + 0.5).clamp(0, 1)
 
-    def predict(self, noised: Tensor, times: Tensor, text: Text) -> Tensor:
+    def predict(self, noised: Tensor, times: Tensor, text: Text, added: Added | None = None) -> Tensor:
         prediction = self.denoiser(
             noised.to(self.dtype),
-            (times * TIMESTEPS).round(),
+            timesteps(times),
             encoder_hidden_states=text.states.to(self.dtype),
-            added_cond_kwargs=self._conditions(text),
+            added_cond_kwargs=self.conditions(text),
+            **self._residuals(added or Added()),
             return_dict=False,
         )
         return prediction[0].float()
 
-    def _conditions(self, text: Text) -> dict[str, Tensor] | None:
-        """What the U-Net reads beside the tokens' states."""
+    def conditions(self, text: Text) -> dict[str, Tensor] | None:
+        """What the U-Net and a ControlNet read beside the tokens' states.
+
+        Raises:
+            ValueError: the text has not what the family needs.
+        """
         return None
+
+    def _residuals(self, added: Added) -> dict[str, Any]:
+        """What is added, as the U-Net takes it; None where nothing is."""
+        skips = tuple(skip.to(self.dtype) for skip in added.skips)
+        features = [feature.to(self.dtype) for feature in added.features]
+        return {
+            "down_block_additional_residuals": skips or None,
+            "mid_block_additional_residual": None if added.middle is None else added.middle.to(self.dtype),
+            "down_intrablock_additional_residuals": features or None,
+        }
 
     @property
     def _end(self) -> int:
@@ -115,10 +130,15 @@ class StableDiffusionXL(StableDiffusion):
         sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32, device=self.device)
         return Text(states, pooling.text_embeds, sizes.expand(len(prompts), -1))
 
-    def _conditions(self, text: Text) -> dict[str, Tensor]:
+    def conditions(self, text: Text) -> dict[str, Tensor]:
         if text.pooled is None or text.sizes is None:
             raise ValueError("SDXL needs a text with pooled and sizes, found one without")
         return {"text_embeds": text.pooled.to(self.dtype), "time_ids": text.sizes}
+
+
+def timesteps(times: Tensor) -> Tensor:
+    """Times in 0..1 as the training timesteps that U-Nets count in."""
+    return (times * TIMESTEPS).round()
 
 
 def _frozen(network: nn.Module, device: torch.device) -> nn.Module:

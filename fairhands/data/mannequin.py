@@ -30,6 +30,8 @@ STUDIO_KINDS: tuple[str, ...] = (RIGHT, "four_fingers", "six_fingers", "fused", 
 """The kinds that studio pictures show: a hand that is wrong there has one digit too few or too many."""
 
 SMALLEST = 64
+FIGURE_HEADS = (0.185, 0.2)
+"""Half the height of a figure's face, in the picture's shorter side."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def draw(
 
     `size` is the side or (height, width) in pixels, 64 or more. `kind` is one of `KINDS` for all hands; None draws
     each right or malformed with equal chance. With `body` a person raises the hands, at most two. With `studio` the
-    world is simple enough to be learnt by a small model: the back of one upright hand, large, before a plain gradient.
+    world is simple enough to be learnt by a small model: the back of one upright hand, large, before a plain gradient;
+    with `body` too, a *figure*: a person whose left hand, raised beside the face, is half as high as the picture.
     Raises ValueError for arguments outside of these.
     """
     rows, columns = _checked(seed, size, hands, kind, body, studio)
@@ -95,9 +98,9 @@ def draw(
     drawn = [_draw_hand(seed, number, kind, skin, studio) for number in range(hands)]
     paint_background = draw_studio_background if studio else draw_background
     picture = paint_background(_stream(seed, 1), rows, columns, skin)
-    person = draw_person(scene, np.array([width / 2, height - 0.72]), skin) if body else None
+    person = _draw_person(scene, height, width, skin, studio) if body else None
     if person:
-        placed = _beside(person, drawn, scene)
+        placed = [_raised(person, drawn[0], scene)] if studio else _beside(person, drawn, scene)
         _paint_behind(picture, person, placed, light, short)
     else:
         placed = _centred(drawn[0], height, width, scene) if studio else _spread_out(drawn, height, width, scene)
@@ -124,8 +127,8 @@ def _checked(
         raise ValueError(f"hands: expected 1 or more, found {hands}")
     if body and hands > 2:
         raise ValueError(f"hands: expected 1 or 2 with a body, found {hands}")
-    if studio and (hands > 1 or body):
-        raise ValueError(f"studio: expected one hand and no body, found hands={hands}, body={body}")
+    if studio and hands > 1:
+        raise ValueError(f"studio: expected one hand, found hands={hands}")
     kinds = STUDIO_KINDS if studio else KINDS
     if kind is not None and kind not in kinds:
         raise ValueError(f"kind: expected one of {', '.join(kinds)}, found {kind!r}")
@@ -179,6 +182,20 @@ def _spread_out(drawn: list[_Hand], height: float, width: float, rng: Generator)
         fill = rng.uniform(0.55, 0.82) if len(drawn) == 1 else rng.uniform(0.72, 0.92)
         placed.append((hand, place(hand.pose, hand.plan, cell, fill, rng.uniform(0.15, 0.85, 2))))
     return placed
+
+
+def _draw_person(rng: Generator, height: float, width: float, skin: Floats, studio: bool) -> Person:
+    if studio:
+        return draw_person(rng, np.array([width / 2 - 0.21, height - 0.62]), skin, FIGURE_HEADS)
+    return draw_person(rng, np.array([width / 2, height - 0.72]), skin)
+
+
+def _raised(person: Person, hand: _Hand, rng: Generator) -> _Placed:
+    """The hand of a figure: its back to the viewer, to the right of the head, thumb outward."""
+    pose = replace(hand.pose, thumb_right=True)
+    hand = replace(hand, pose=pose, cloth=person.cloth, sleeve=rng.uniform(0.5, 1.2))
+    area = Area(person.head[0] + 0.22, person.head[1] - 0.3, 0.47, 0.56)
+    return hand, place(pose, hand.plan, area, rng.uniform(0.92, 1.0), rng.uniform(0.3, 0.7, 2))
 
 
 def _beside(person: Person, drawn: list[_Hand], rng: Generator) -> list[_Placed]:

@@ -44,11 +44,11 @@ class Person:
         return self.head + self.size * np.array([1.45 * side, 2.05])
 
 
-def draw_person(rng: Generator, centre: Floats, skin: Floats) -> Person:
-    """A random person whose head is near `centre`."""
+def draw_person(rng: Generator, centre: Floats, skin: Floats, sizes: tuple[float, float] = (0.135, 0.16)) -> Person:
+    """A random person whose head is near `centre` and of a size within `sizes`."""
     return Person(
         head=centre + rng.uniform(-0.02, 0.02, 2),
-        size=rng.uniform(0.135, 0.16),
+        size=rng.uniform(*sizes),
         width=rng.uniform(0.72, 0.8),
         skin=skin,
         hair=_HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.85, 1.15),

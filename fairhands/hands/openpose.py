@@ -39,7 +39,7 @@ def hands_from_pose(
 
 def _hands(picture: Mapping[str, Any], height: int, width: int, least_confidence: float) -> list[Hand]:
     raw = list(_keypoints(picture))
-    scale = _scale(picture, [triples for _, triples in raw], height, width)
+    scale = scale_of(picture, [triples for _, triples in raw], height, width)
     hands = [_hand(triples, side, scale, height, width, least_confidence) for side, triples in raw]
     return by_score(hand for hand in hands if hand)
 
@@ -61,8 +61,11 @@ def _triples(flat: Sequence[float], key: str) -> np.ndarray:
     return values.reshape(-1, 3)
 
 
-def _scale(picture: Mapping[str, Any], triples: list[np.ndarray], height: int, width: int) -> np.ndarray:
-    """What makes pixels of the picture out of the keypoints' coordinates."""
+def scale_of(picture: Mapping[str, Any], triples: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+    """What makes pixels of a picture out of the keypoints' coordinates, float32 [2] for x and y.
+
+    `picture`: says the canvas's size, where the keypoints are in pixels; `triples`: all of its keypoints, `[N, 3]`.
+    """
     largest = max((float(points[:, :2].max()) for points in triples), default=0.0)
     if largest <= _LARGEST_RELATIVE:
         return np.array([width, height], dtype=np.float32)

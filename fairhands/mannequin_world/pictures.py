@@ -1,4 +1,4 @@
-"""Studio pictures of mannequin hands as tensors, drawn in parallel."""
+"""Studio pictures of mannequin hands, and figures, as tensors, drawn in parallel."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from tqdm import tqdm
 from ..data.mannequin import STUDIO_KINDS, draw
 
 PICTURE_SIZE = 128
+FIGURE_SIZE = 192
 _DRAWN_AT_ONCE = 50
 
 
@@ -21,25 +22,40 @@ class Pictures(NamedTuple):
 
 
 class _Drawn(Dataset[tuple[Tensor, int]]):
-    def __init__(self, first_seed: int, count: int, size: int, kind: str | None) -> None:
+    def __init__(self, first_seed: int, count: int, size: int, kind: str | None, body: bool) -> None:
         self.first_seed = first_seed
         self.count = count
         self.size = size
         self.kind = kind
+        self.body = body
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        drawn = draw(self.first_seed + number, self.size, kind=self.kind, studio=True)
+        drawn = draw(self.first_seed + number, self.size, kind=self.kind, body=self.body, studio=True)
         return torch.from_numpy(drawn.picture).permute(2, 0, 1).contiguous(), STUDIO_KINDS.index(drawn.kind[0])
 
 
 def draw_pictures(
-    first_seed: int, count: int, size: int = PICTURE_SIZE, workers: int = 2, kind: str | None = None
+    first_seed: int,
+    count: int,
+    size: int = PICTURE_SIZE,
+    workers: int = 2,
+    kind: str | None = None,
+    body: bool = False,
 ) -> Pictures:
-    """The pictures of `count` seeds from `first_seed` on, of one kind or any; the same ones for the same arguments."""
-    loader = DataLoader(_Drawn(first_seed, count, size, kind), batch_size=_DRAWN_AT_ONCE, num_workers=workers)
+    """The pictures of `count` seeds from `first_seed` on; the same ones for the same arguments.
+
+    Args:
+        first_seed: the seed of the first.
+        count: how many.
+        size: their sides in pixels.
+        workers: processes that draw.
+        kind: one of `STUDIO_KINDS` for all hands, or None for any.
+        body: figures rather than hands alone.
+    """
+    loader = DataLoader(_Drawn(first_seed, count, size, kind, body), batch_size=_DRAWN_AT_ONCE, num_workers=workers)
     pictures = torch.empty((count, 3, size, size), dtype=torch.uint8)
     kinds = torch.empty(count, dtype=torch.int64)
     for number, (drawn, places) in enumerate(tqdm(loader, desc="drawing hands", unit="batch")):

@@ -8,7 +8,11 @@ PROMPT_SIZE = 16
 
 HAND, RIGHT_HAND, MALFORMED_HAND = "hand", "right hand", "malformed hand"
 PROMPTS: tuple[str, ...] = (HAND, RIGHT_HAND, MALFORMED_HAND)
+"""What the shipped model knows."""
+PERSON = "person"
+"""What a model that was trained on with figures knows beside."""
 NOTHING = ""
+_PLACES = {prompt: place for place, prompt in enumerate((*PROMPTS, PERSON))}
 
 
 def encode(prompt: str) -> Tensor:
@@ -20,7 +24,7 @@ def encode(prompt: str) -> Tensor:
     vector = torch.zeros(PROMPT_SIZE)
     if prompt == NOTHING:
         return vector
-    if prompt not in PROMPTS:
-        raise ValueError(f"prompt: expected one of {', '.join(map(repr, PROMPTS))} or nothing, found {prompt!r}")
-    vector[PROMPTS.index(prompt)] = 1.0
+    if prompt not in _PLACES:
+        raise ValueError(f"prompt: expected one of {', '.join(map(repr, _PLACES))} or nothing, found {prompt!r}")
+    vector[_PLACES[prompt]] = 1.0
     return vector

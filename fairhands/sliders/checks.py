@@ -9,6 +9,7 @@ import torch
 from ..base_models import BaseModel
 from ..data.problems import Problems
 from ..training import optimisers
+from ..training.base import check_base
 from ..whole_files import prepare_folder
 from .entries import Entry
 from .pictures import picture_files
@@ -27,8 +28,7 @@ def check(settings: Settings, file: Path, device: torch.device) -> None:
     Raises:
         ValueError, OSError: something would stop the training later; in one sentence.
     """
-    if not settings.base:
-        raise ValueError("No base model is given: --base names a checkpoint, a diffusers folder or a name on the hub.")
+    check_base(settings)
     if not settings.prompts and settings.preset not in PRESETS:
         close = difflib.get_close_matches(settings.preset, PRESETS, n=1, cutoff=0)[0]
         raise ValueError(

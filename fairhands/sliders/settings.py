@@ -6,10 +6,9 @@ from typing import Literal
 from pydantic import Field
 
 from ..adapters.settings import LoraSettings
-from ..base_models.process import Predicts
+from ..training.adapters import AdapterTraining
+from ..training.base import BaseSettings
 from ..training.configuration import Configuration
-from ..training.loop import LoopSettings
-from ..training.optimisers import Optimiser
 from .entries import Attributes
 from .prompts import PRESETS, SliderPrompts
 from .starts import Away
@@ -51,7 +50,7 @@ class SampleSettings(Configuration):
     negative: str = Field(default="", description="The prompt that guidance leads away from.")
 
 
-class Training(LoopSettings):
+class Training(AdapterTraining):
     """The training itself."""
 
     steps: int = Field(default=1000, ge=1, description="How often the weights are changed.")
@@ -65,34 +64,11 @@ class Training(LoopSettings):
     )
     save_every: int = Field(default=100, ge=1, description="Steps between checkpoints to resume from.")
     sample_every: int = Field(default=250, ge=1, description="Steps between sheets of sample pictures.")
-    optimiser: Optimiser = Field(
-        default="adamw", description="adamw; adamw8bit (needs bitsandbytes); prodigy (needs prodigyopt)."
-    )
-    weight_decay: float = Field(default=0.0, ge=0, description="The optimiser's decay of the weights.")
-    checkpointing: bool = Field(
-        default=False, description="Whether the base's blocks are computed again for the gradient: less memory, slower."
-    )
 
 
-class Settings(Configuration):
+class Settings(BaseSettings):
     """What can be chosen about a hand LoRA."""
 
-    base: str = Field(
-        default="",
-        description="The base model: a checkpoint of SD 1.5 or SDXL (.safetensors), a diffusers folder, its name on "
-        "the hub, or the mannequin model.",
-    )
-    base_config: Path | None = Field(
-        default=None, description="For a checkpoint of unusual size: a diffusers folder whose configurations fit it."
-    )
-    base_precision: Literal["auto", "bf16", "fp16", "fp32", "8bit"] = Field(
-        default="auto",
-        description="Of the base's frozen weights; auto: half on a card, single else; 8bit needs bitsandbytes.",
-    )
-    predicts: Predicts | None = Field(
-        default=None, description="What an SD checkpoint predicts where it does not say so: noise or velocity."
-    )
-    allow_download: bool = Field(default=False, description="Whether the base may be fetched from the hub.")
     output: Path = Field(
         default=Path("hand_lora"),
         description="Folder for the LoRA (hand_lora.safetensors, for ComfyUI's folder models/loras), checkpoints, logs "

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-import torch
-
 from ..base_models import BaseModel, Text
+from ..base_models.encoding import encoded
 
 NOTHING = ""
-AT_ONCE = 8
 
 
 class Texts:
@@ -28,15 +26,9 @@ class Texts:
         every |= {(NOTHING, side) for _, side in every}
         for side in sorted({side for _, side in every}):
             prompts = sorted(prompt for prompt, of in every if of == side)
-            for start in range(0, len(prompts), AT_ONCE):
-                self._encode(base, prompts[start : start + AT_ONCE], side)
+            text = encoded(base, prompts, (side, side))
+            self._texts |= {(prompt, side): text[row : row + 1] for row, prompt in enumerate(prompts)}
 
     def of(self, prompts: Sequence[str], side: int) -> Text:
         """The prompts in their order, for pictures of that side. Raises KeyError for one that was not encoded."""
         return Text.joined(self._texts[prompt, side] for prompt in prompts)
-
-    @torch.no_grad()
-    def _encode(self, base: BaseModel, prompts: Sequence[str], side: int) -> None:
-        encoded = base.encode_text(prompts, (side, side))
-        for row, prompt in enumerate(prompts):
-            self._texts[prompt, side] = encoded[row : row + 1]

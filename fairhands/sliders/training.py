@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..adapters.lora import LoraAdapter
+from ..adapters.samples import Row, along_scales, noise_of, scale_names, write_sheet
 from ..base_models import BaseModel
 from ..data.problems import Problems
 from ..training.draw import Draw
@@ -19,7 +20,6 @@ from .entries import Entries, Entry, Example
 from .loss import Start, prompts_of, slider_losses
 from .pictures import latents_of, picture_files
 from .reservoir import Reservoir
-from .samples import Row, along_scales, noise_of, write_sheet
 from .settings import SampleSettings, Settings
 from .starts import Denoised, Noised, Sampling, Starts
 from .texts import Texts
@@ -64,7 +64,7 @@ class Slider:
         samples = self.settings.samples
         rows = [self._row(prompt, side, seed) for prompt, side in self.shown for seed in range(samples.seeds)]
         if rows:
-            write_sheet(path, rows, samples.scales)
+            write_sheet(path, rows, scale_names(samples.scales))
 
     def _row(self, prompt: str, side: int, seed: int) -> Row:
         samples = self.settings.samples

@@ -192,7 +192,8 @@ def _insert(values: dict[str, Any], key: str, value: object, path: Path | None) 
 
 
 def _value(field: FieldInfo, text: str) -> object:
-    """Read the text of a number, a path or a word as its field's type, anything else as TOML."""
+    """Read the text of a number, a path or a word as its field's type, anything else as TOML; a word is a list of one
+    where a list is wanted."""
     try:
         return TypeAdapter(field.rebuild_annotation()).validate_strings(text, strict=False)
     except ValidationError:
@@ -200,7 +201,8 @@ def _value(field: FieldInfo, text: str) -> object:
     try:
         return tomlkit.value(text).unwrap()
     except TOMLKitError:
-        return text  # the field's own check says what it should have been
+        # Otherwise the field's own check says what it should have been.
+        return [text] if get_origin(field.annotation) is tuple and _element(field) is None else text
 
 
 def _sentence(

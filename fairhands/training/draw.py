@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-SEEDS = 2**31
+SEEDS = 2**32  # PyTorch's generator on the CPU reads no more of a seed
+APART = 2654435761  # between two seeds of a training: odd, and near SEEDS times the golden ratio, which spreads them
 
 
 @dataclass(frozen=True)
@@ -44,4 +45,4 @@ class Draw:
 
 def draw_of(seed: int, step: int, batch: int, part: int = 0, parts: int = 1) -> Draw:
     """The draw of one pass of a step; arguments as for `Draw`."""
-    return Draw(torch.Generator().manual_seed(seed * SEEDS + step), batch, part, parts)
+    return Draw(torch.Generator().manual_seed((seed * APART + step) % SEEDS), batch, part, parts)

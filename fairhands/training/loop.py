@@ -26,6 +26,11 @@ Sample = Callable[[int], Mapping[str, float] | None]
 NewOptimiser = Callable[[list[nn.Parameter]], Optimizer]
 """Gives the optimiser of some weights."""
 
+Decay = Literal["cosine", "constant"]
+
+Curve = list[tuple[int, float]]
+"""Steps, each with a figure's mean over the steps since the one before."""
+
 Network = TypeVar("Network", bound=nn.Module)
 
 LONGEST_GRADIENT = 1.0
@@ -37,7 +42,10 @@ class LoopSettings(Configuration):
     steps: int = Field(ge=1, description="How often the weights are changed.")
     batch: int = Field(ge=1, description="Examples looked at in a pass, on each device.")
     accumulate: int = Field(default=1, ge=1, description="Passes whose gradients make one step.")
-    learning_rate: float = Field(gt=0, description="The learning rate after the warm-up; it falls by a cosine.")
+    learning_rate: float = Field(gt=0, description="The learning rate after the warm-up.")
+    decay: Decay = Field(
+        default="cosine", description="How the learning rate falls after the warm-up: by a cosine to 0, or constant."
+    )
     warm_up: int = Field(default=200, ge=0, description="Steps in which the learning rate rises from zero.")
     average: float = Field(
         default=0.999,
@@ -94,7 +102,7 @@ class Loop(Generic[Network]):
         self.name = name
         self.beside = beside or nn.Identity()
         self.step = 0
-        self.curve: list[tuple[int, float]] = []
+        self.curves: dict[str, Curve] = {}
         self.averaged = MovingAverage(network, settings.average)
         self._trainable = [weight for weight in self._weights() if weight.requires_grad]
         self.device = self._trainable[0].device
@@ -103,6 +111,11 @@ class Loop(Generic[Network]):
         self._optimiser = new(self._trainable)
         self.backward = (backward or Backward)(self._trainable)
         self._resume()
+
+    @property
+    def curve(self) -> Curve:
+        """That of `loss`; `curves` has all that is logged, in the main process also what `sample` gives."""
+        return self.curves.get("loss", [])
 
     @property
     def is_main(self) -> bool:
@@ -121,32 +134,36 @@ class Loop(Generic[Network]):
             for at in range(self.settings.accumulate):
                 yield self.draw(step, at)
 
-    def run(self, losses: Callable[[Draw], Losses], sample: Sample | None = None) -> Network:
+    def run(
+        self, losses: Callable[[Draw], Losses], sample: Sample | None = None, sample_first: bool = False
+    ) -> Network:
         """Train to the last step and give the network with its averaged weights, in evaluation mode.
 
         Args:
             losses: draws the examples of a pass and gives its losses, means over the examples.
             sample: draws pictures or measures, with `averaged.in_place()`; gets the step's number, gives figures to
                 log. Called in the main process.
+            sample_first: whether it is called before the first step too, where too little memory shows at once.
         """
         logs = str(self.folder / "logs" / self.name)
-        log = SummaryWriter(logs, purge_step=self.step + 1) if self.is_main else None
+        log = SummaryWriter(logs, purge_step=self.step and self.step + 1) if self.is_main else None
         steps = self.settings.steps
         title = f"training the {self.name}"
         progress = tqdm(total=steps, initial=self.step, desc=title, unit="step", disable=not self.is_main)
         self.network.train()
         begun_at = self.step
         try:
+            if sample and sample_first and log is not None and self.step == 0:
+                self._note(log, sample(0) or {})
             while self.step < steps:
                 self._advance(losses)
                 progress.update()
                 if self.step % self.settings.log_every == 0:
                     self._log(log, progress)
+                if sample and log is not None and self.step % self.settings.sample_every == 0:
+                    self._note(log, sample(self.step) or {})
                 if self.step % self.settings.save_every == 0 and self.step < steps:
                     self._save()
-                if sample and log is not None and self.step % self.settings.sample_every == 0:
-                    for name, value in (sample(self.step) or {}).items():
-                        log.add_scalar(name, value, self.step)
         finally:
             progress.close()
             if log is not None:
@@ -157,8 +174,9 @@ class Loop(Generic[Network]):
         return self.network
 
     def _advance(self, losses: Callable[[Draw], Losses]) -> None:
+        settings = self.settings
         for group in self._optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * pace(self.step, self.settings.warm_up, self.settings.steps)
+            group["lr"] = settings.learning_rate * pace(self.step, settings.warm_up, settings.steps, settings.decay)
         self._optimiser.zero_grad()
         share = 1 / self.settings.accumulate
         for at in range(self.settings.accumulate):
@@ -186,14 +204,17 @@ class Loop(Generic[Network]):
         processes.average(self._sums.values())
         figures = {name: value.item() for name, value in self._sums.items()}
         self._sums = {}
-        self.curve.append((self.step, figures["loss"]))
         progress.set_postfix(loss=f"{figures['loss']:.4f}", refresh=False)
-        if log is None:
-            return
+        self._note(log, {**figures, "learning_rate": self._optimiser.param_groups[0]["lr"]})
+
+    def _note(self, log: SummaryWriter | None, figures: Mapping[str, float]) -> None:
+        """Add a point to the figures' curves, here and in TensorBoard."""
         for name, value in figures.items():
-            log.add_scalar(name, value, self.step)
-        log.add_scalar("learning_rate", self._optimiser.param_groups[0]["lr"], self.step)
-        log.flush()
+            self.curves.setdefault(name, []).append((self.step, value))
+            if log is not None:
+                log.add_scalar(name, value, self.step)
+        if log is not None:
+            log.flush()
 
     def _save(self) -> None:
         processes.average_buffers(self.network)
@@ -208,7 +229,7 @@ class Loop(Generic[Network]):
                 optimiser=self._optimiser.state_dict(),
                 backward=self.backward.state_dict(),
                 sums=self._sums,
-                curve=self.curve,
+                curves=self.curves,
             )
 
     def _resume(self) -> None:
@@ -233,7 +254,7 @@ class Loop(Generic[Network]):
         self._optimiser.load_state_dict(state["optimiser"])
         self.backward.load_state_dict(state.get("backward", {}))
         self._sums = state["sums"]
-        self.curve = [(step, loss) for step, loss in state["curve"]]
+        self.curves = state["curves"] if "curves" in state else {"loss": state["curve"]}
         self.step = state["step"]
 
     def _checkpoint_file(self) -> Path:
@@ -245,8 +266,10 @@ def shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in state.items()}
 
 
-def pace(step: int, warm_up: int, steps: int) -> float:
-    """The learning rate's factor: from 0 to 1 over the warm-up, then down to 0 by half a cosine."""
+def pace(step: int, warm_up: int, steps: int, decay: Decay = "cosine") -> float:
+    """The learning rate's factor: from 0 to 1 over the warm-up, then down to 0 by half a cosine, or constant."""
     if step < warm_up:
         return (step + 1) / warm_up
+    if decay == "constant":
+        return 1.0
     return 0.5 + 0.5 * math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up))

@@ -155,6 +155,17 @@ def test_checkpointing_gives_the_same_gradient_whatever_the_scale_when_it_is_tak
         assert torch.allclose(found[1][name], expected, rtol=1e-4, atol=1e-6 * largest)
 
 
+def test_with_checkpointing_one_prediction_may_have_several_gradients(base: BaseModel) -> None:
+    adapter = adapted(base)
+    adapter.use_checkpointing()
+    prediction = base.predict(*inputs(base))
+    losses = [prediction[:, 0].square().mean(), prediction.square().mean()]
+    weights = list(adapter.parameters())
+    first, _, again = (torch.autograd.grad(losses[at], weights, retain_graph=True) for at in (0, 1, 0))
+    assert any(part.any() for part in first)
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
 def test_checkpointing_computes_blocks_again_until_it_is_switched_off(base: BaseModel) -> None:
     adapter = adapted(base)
     layer = next(module for module in base.denoiser.modules() if hasattr(module, "lora_A"))

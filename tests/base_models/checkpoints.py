@@ -96,7 +96,13 @@ def write_full_size(path: Path, shapes: Shapes) -> Path:
     weights = in_one(
         {name: {key: on_meta(tensor) for key, tensor in part.state_dict().items()} for name, part in named}
     )
-    entries, end = {}, 0
+    return write_zeros(path, weights)
+
+
+def write_zeros(path: Path, weights: Mapping[str, Tensor], texts: Mapping[str, str] = {}) -> Path:
+    """A file of zeros in half precision that take no room on the disk, of the shapes of other weights."""
+    entries: dict[str, Any] = {"__metadata__": dict(texts)} if texts else {}
+    end = 0
     for name, weight in weights.items():
         start, end = end, end + 2 * weight.numel()
         entries[name] = {"dtype": "F16", "shape": list(weight.shape), "data_offsets": [start, end]}

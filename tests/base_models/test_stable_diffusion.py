@@ -94,7 +94,7 @@ def test_gradients_reach_what_is_noised_and_no_weight(base: StableDiffusion) -> 
 
 def test_a_time_is_a_timestep_of_the_training(base: StableDiffusion) -> None:
     noised, text = torch.randn(1, 4, 8, 8), base.encode_text(["hand"])
-    wanted = base.denoiser(noised, 651, text.states, added_cond_kwargs=base._conditions(text), return_dict=False)[0]
+    wanted = base.denoiser(noised, 651, text.states, added_cond_kwargs=base.conditions(text), return_dict=False)[0]
     assert torch.allclose(base.predict(noised, torch.tensor([0.651]), text), wanted, atol=1e-6)
 
 

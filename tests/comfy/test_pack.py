@@ -14,6 +14,8 @@ NODES = {
     "FairHandsHandGuidedKSamplerAdvanced": "Hand-Guided KSampler (Advanced)",
     "FairHandsHandGuidedSamplerCustom": "Hand-Guided Sampler (Custom)",
     "FairHandsGuidanceTracePlot": "Guidance Trace Plot",
+    "FairHandsLoadMPDLoRA": "Load MPD LoRA",
+    "FairHandsLoadMPDControlNet": "Load MPD ControlNet",
     "FairHandsMannequinPrompt": "Mannequin Prompt",
 }
 

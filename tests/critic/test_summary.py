@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairhands.critic.config import CriticConfig, Transformer
-from fairhands.critic.summary import LONGEST, readable
+from fairhands.critic.summary import readable
+from fairhands.one_line import LONGEST
 
 SUMMARY = {
     "command": "python -m trainers.discriminator",

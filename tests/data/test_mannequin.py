@@ -266,7 +266,29 @@ def test_half_of_the_studio_hands_are_right() -> None:
 
 
 def test_the_studio_has_room_for_one_hand_of_its_own_kinds() -> None:
-    with pytest.raises(ValueError, match="studio: expected one hand and no body, found hands=2, body=False"):
+    with pytest.raises(ValueError, match="studio: expected one hand, found hands=2"):
         draw(0, 64, hands=2, studio=True)
     with pytest.raises(ValueError, match=r"kind: expected one of right, four_fingers, .* found 'bent_wrong'"):
         draw(0, 64, kind="bent_wrong", studio=True)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_figure_raises_a_whole_hand_beside_its_face(seed: int) -> None:
+    drawn = draw(seed, 192, body=True, studio=True)
+    (left, top, width, height), face = drawn.boxes[0], drawn.face_box
+    assert face is not None
+    assert drawn.kind[0] in STUDIO_KINDS
+    assert left > face[0] + face[2]
+    assert top > 0
+    assert left + width < 192
+    assert 0.45 < height / 192 < 0.6
+    assert 0.3 < face[3] / 192 < 0.4
+    corner = drawn.picture[:10, :10].reshape(-1, 3).astype(int)
+    assert np.ptp(corner, axis=0).max() < 12, "the background is a plain gradient"
+
+
+def test_figures_of_a_seed_differ_in_their_hands_form_alone() -> None:
+    pictures = [draw(4, 192, kind=kind, body=True, studio=True).picture for kind in STUDIO_KINDS]
+    for first, second in pairwise(pictures):
+        assert np.array_equal(first[:, :90], second[:, :90])
+        assert not np.array_equal(first, second)

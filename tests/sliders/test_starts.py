@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 
 from fairhands.base_models import BaseModel
+from fairhands.base_models.model import guided
 from fairhands.sliders.prompts import SliderPrompts
 from fairhands.sliders.starts import Denoised, Noised, Sampling
 from fairhands.training.draw import draw_of
@@ -44,7 +45,7 @@ def test_a_sampling_in_single_steps_is_the_base_models_own_sampling(family: str,
     whole = world.base.sample(target, nothing, noise, steps=6, guidance=3)
     last = made.at(stages)
     with torch.no_grad():
-        both = world.base._guided(latents, last, target, nothing, 3.0)
+        both = guided(world.base.predict, latents, last, target, nothing, 3.0)
     torch.testing.assert_close(world.base.process.step(latents, last, both, None), whole, rtol=1e-3, atol=1e-3)
 
 

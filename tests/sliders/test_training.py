@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fairhands.adapters.samples import GAP
 from fairhands.sliders.prompts import SliderPrompts
-from fairhands.sliders.samples import GAP
 from fairhands.sliders.settings import SampleSettings, Settings, StartSettings
 from fairhands.sliders.training import Slider
 from fairhands.training.draw import draw_of

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import torch
+from PIL import Image
+from torch import nn
 
 from fairhands.mannequin_world import file
 
@@ -53,6 +55,26 @@ def test_a_model_is_improved_with_its_own_autoencoder(tmp_path: Path) -> None:
         for weight, other in zip(base.denoiser.parameters(), improved.denoiser.parameters(), strict=True)
     ]
     assert 0 < max(changes) < 0.05
+
+
+def test_figures_train_a_models_decoder_and_denoiser_on_and_keep_its_encoder(tmp_path: Path) -> None:
+    first = ROOT / "weights" / "checkpoints" / "mannequin_model.safetensors"
+    status, progress = run(tmp_path, *TINY, "--start_from", str(first), "--figures", "true", "--keep", "encoder")
+    assert status == 0, progress
+    base, trained = file.read(first), file.read(tmp_path / "mannequin" / "mannequin_model.safetensors")
+    assert "figures" in trained.made_by["data"]
+    ours, theirs = trained.autoencoder, base.autoencoder
+    assert same(ours.taesd_encoder, theirs.taesd_encoder)
+    assert not same(ours.taesd_decoder, theirs.taesd_decoder)
+    assert not same(trained.denoiser, base.denoiser)
+    drawn = torch.load(tmp_path / "mannequin" / "pictures.pt", weights_only=True)["tensors"]["pictures"]
+    assert drawn.shape == (6, 3, 192, 192)
+    sheet = Image.open(tmp_path / "mannequin" / "samples" / "denoiser_000003.png")
+    assert sheet.size == (8 * 192, 192), "figures are one prompt"
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_a_model_to_start_from_that_is_none_is_named_before_any_work(tmp_path: Path) -> None:

@@ -85,6 +85,13 @@ def test_every_type_can_be_given_on_the_command_line():
     assert settings == Settings(steps=7, rate=0.5, flip=False, device="cuda", output=Path("7"), limit=-1.0, data=Data())
 
 
+def test_one_word_is_a_list_of_one_where_a_list_is_wanted():
+    assert from_command_line(Settings, PROGRAM, "", ["--data.folders", "pictures/of hands"]).data.folders == (
+        "pictures/of hands",
+    )
+    assert from_command_line(Settings, PROGRAM, "", ["--data.folders", '["a", "b"]']).data.folders == ("a", "b")
+
+
 def test_the_example_reads_back_as_the_defaults_and_explains_every_key(tmp_path: Path):
     text = example(Settings)
     assert read(Settings, write(tmp_path, text)) == Settings()

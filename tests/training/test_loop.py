@@ -10,7 +10,7 @@ from torch import nn
 from fairhands.training.backward import Backward, NewBackward
 from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.draw import Draw
-from fairhands.training.loop import Loop, LoopSettings, Losses, pace
+from fairhands.training.loop import Curve, Loop, LoopSettings, Losses, pace
 from tests.made.logged import logged
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +102,29 @@ def test_the_curve_holds_means_also_over_a_stop(tmp_path: Path) -> None:
     loop = new_loop(tmp_path / "stopped", log_every=4)
     assert [step for step, _ in loop.curve] == [4, 8, 12]
     assert [loss for _, loss in loop.curve] == pytest.approx(means)
+
+
+def test_all_curves_are_kept_also_over_a_stop(tmp_path: Path) -> None:
+    def trained(folder: str, stop_after: int | None = None) -> dict[str, Curve]:
+        loop, seen = new_loop(tmp_path / folder, precision="fp32", sample_every=5), iter(range(100))
+
+        def losses(draw: Draw) -> Losses:
+            if next(seen) == stop_after:
+                raise KeyboardInterrupt
+            loss = (loop.network(draw.normal(3)) - 1).square().mean()
+            return {"loss": loss, "double": 2 * loss.detach()}
+
+        loop.run(losses, lambda step: {"measured": loop.network.weight.sum().item()}, sample_first=True)
+        return loop.curves
+
+    whole = trained("whole")
+    assert [step for step, _ in whole["measured"]] == [0, 5, 10]
+    assert [value for _, value in whole["double"]] == pytest.approx([2 * value for _, value in whole["loss"]])
+    assert set(whole) == {"loss", "double", "measured", "learning_rate"}
+    with pytest.raises(KeyboardInterrupt):
+        trained("stopped", stop_after=5)
+    assert trained("stopped") == whole
+    assert curve(tmp_path / "stopped", "measured") == curve(tmp_path / "whole", "measured")
 
 
 def test_another_way_backward_is_used_logged_and_continued(tmp_path: Path) -> None:
@@ -202,3 +225,9 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     assert factors[10] == 1
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert factors[100] == pytest.approx(0)
+
+
+def test_the_learning_rate_may_stay_after_the_warm_up(tmp_path: Path) -> None:
+    assert [pace(step, 10, 100, "constant") for step in (0, 9, 10, 50, 99)] == [0.1, 1, 1, 1, 1]
+    train(tmp_path, decay="constant")
+    assert [rate for _, rate in curve(tmp_path, "learning_rate")] == pytest.approx([0.15, *[0.3] * 11])

@@ -1,9 +1,11 @@
-"""Which boxes of hands to believe: those of the annotations, those of the detector, or both compared."""
+"""Which boxes of hands and faces to believe: the annotations', the detector's, or both compared."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...hands.hand import Box, area, clip_box, intersection
-from .records import Found
+from ..problems import Problems
+from .records import Found, Picture
+from .tables import BoxTable
 
 
 def overlap(one: Box, other: Box) -> float:
@@ -40,7 +42,7 @@ def corrected(
     Args:
         annotated: boxes of the annotations.
         detected: what the detector found.
-        least_overlap: intersection over union, 0..1, from which on two boxes are the same hand.
+        least_overlap: intersection over union, 0..1, from which on two boxes are the same.
         replace_confirmed: take the detected box instead of an annotated one that it confirms.
         drop_unconfirmed: leave out annotated boxes that the detector did not find.
         add_unannotated: also take what the detector found and no annotation says.
@@ -64,3 +66,42 @@ def inside(found: Sequence[Found], width: int, height: int) -> tuple[list[Found]
     clipped = [Found(clip_box(hand.box, width, height), hand.score) for hand in found]
     kept = [hand for hand in clipped if min(hand.box[2:]) >= 1]
     return kept, len(found) - len(kept)
+
+
+def chosen_boxes(
+    picture: Picture,
+    boxes: Sequence[Box] | None,
+    detect: Callable[[], list[Found]],
+    width: int,
+    height: int,
+    settings: BoxTable,
+    problems: Problems,
+) -> list[Found]:
+    """The boxes of one part in one picture by its annotations, the detector or both.
+
+    Args:
+        picture: the picture; where it stands in its dataset is named where a box does not lie in it.
+        boxes: its annotated boxes of that part; None where the dataset does not say.
+        detect: searches the picture; asked only where the settings want it.
+        width, height: the picture's, in pixels.
+        settings: whose boxes to take.
+        problems: gets boxes outside of the picture.
+    """
+    example = picture.example
+    annotated = example.in_pixels(None if boxes is None else tuple(boxes), width, height)
+    kept, outside = inside([Found(box) for box in annotated or ()], width, height)
+    if outside and settings.boxes != "detected":
+        problems.add("box outside", example.place or example.picture, f"{outside} of {len(annotated or ())} boxes")
+    if settings.boxes == "annotated":
+        return kept
+    seen, _ = inside(detect(), width, height)
+    if settings.boxes == "detected" or annotated is None:
+        return seen
+    return corrected(
+        [found.box for found in kept],
+        seen,
+        settings.least_overlap,
+        replace_confirmed=settings.confirmed == "replace",
+        drop_unconfirmed=settings.unconfirmed == "drop",
+        add_unannotated=settings.unannotated == "add",
+    )

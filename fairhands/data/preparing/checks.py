@@ -1,13 +1,13 @@
 """What is wrong with a preparation's settings, said before any long work."""
 
-from pathlib import Path
-
 from ...whole_files import prepare_folder
 from ..sources import SOURCES
 from .hands import detector
 from .models import Base, check_captioner
 from .output import holds_other_things
-from .settings import CaptionTable, EstimateTable, FakeTable, Settings, Source
+from .packing import KIND
+from .settings import EstimateTable, FakeTable, Settings
+from .tables import CaptionTable, PreparationSettings, Source
 
 
 def check(settings: Settings) -> None:
@@ -16,15 +16,20 @@ def check(settings: Settings) -> None:
     Raises:
         ValueError, OSError: something would; in one sentence.
     """
+    check_sources(settings)
+    if settings.hands.detects:
+        detector(settings.hands)
+    check_captions(settings.captions)
+    _check_base(settings.fakes, settings.estimates)
+    check_output(settings, KIND, "hands")
+
+
+def check_sources(settings: PreparationSettings) -> None:
+    """Raises ValueError where no dataset is given, or one cannot be there."""
     if not settings.datasets:
         raise ValueError(f"No dataset is given: folder names one, and kind says what it is ({', '.join(SOURCES)}).")
     for source in settings.datasets:
         _check_source(source)
-    if settings.hands.detects:
-        detector(settings.hands)
-    _check_captions(settings.captions)
-    _check_base(settings.fakes, settings.estimates)
-    _check_output(settings.output, settings.work_folder)
 
 
 def _check_source(source: Source) -> None:
@@ -34,7 +39,8 @@ def _check_source(source: Source) -> None:
         raise ValueError(f"The folder of the dataset {source.kind} is {source.folder}, which is no folder.")
 
 
-def _check_captions(table: CaptionTable) -> None:
+def check_captions(table: CaptionTable) -> None:
+    """Raises ValueError for a template that cannot be filled in, and for a model that is not there or never asked."""
     table.settings()
     if table.model is None:
         return
@@ -51,10 +57,18 @@ def _check_base(fakes: FakeTable, estimates: EstimateTable) -> None:
         raise ValueError("estimates.each asks for estimates, which need a base model: fakes.base names one.")
 
 
-def _check_output(output: Path, work: Path) -> None:
-    if holds_other_things(output):
+def check_output(settings: PreparationSettings, kind: str, what: str) -> None:
+    """Raises ValueError where the output is something else that would be lost, OSError where it cannot be written.
+
+    Args:
+        settings: of the preparation.
+        kind: what its manifest calls its output.
+        what: what it prepares, for messages.
+    """
+    output, work = settings.output, settings.work_folder
+    if holds_other_things(output, kind):
         raise ValueError(
-            f"output is {output}, which holds something else than prepared hands: it would be replaced, so name "
+            f"output is {output}, which holds something else than prepared {what}: it would be replaced, so name "
             "another folder, or delete it yourself."
         )
     if work.resolve().is_relative_to(output.resolve()):

@@ -9,11 +9,12 @@ import numpy as np
 from ...hands import files
 from ...hands.detector import HandDetector
 from ..problems import Problems
-from .boxes import corrected, inside
+from .boxes import chosen_boxes
 from .pieces import Pieces
 from .reading import read_picture
 from .records import Found, Picture, rows_of, write_piece
 from .settings import HandSettings
+from .tables import HandTable
 
 PICTURES_IN_PIECE = 64
 
@@ -23,9 +24,14 @@ def detector(settings: HandSettings) -> HandDetector:
 
     Raises OSError or ValueError in one sentence where its file cannot be had.
     """
-    if settings.download_missing and not files.present(settings.models, files.HAND_LANDMARKER):
-        files.download(files.HAND_LANDMARKER, settings.models)
-    path = files.find(settings.models, files.HAND_LANDMARKER)
+    return hand_detector(settings, settings.models, settings.download_missing)
+
+
+def hand_detector(settings: HandTable, models: Path, download_missing: bool) -> HandDetector:
+    """The same on the file in that folder."""
+    if download_missing and not files.present(models, files.HAND_LANDMARKER):
+        files.download(files.HAND_LANDMARKER, models)
+    path = files.find(models, files.HAND_LANDMARKER)
     return HandDetector(path, settings.threshold, settings.most, tiles=settings.tiles)
 
 
@@ -63,22 +69,8 @@ def hands_of(
 ) -> list[Found]:
     """The hands of one picture, uint8 [H, W, 3], by its annotations, the detector or both."""
     height, width = pixels.shape[:2]
-    example = picture.example
-    annotated = example.in_pixels(example.hands, width, height)
-    boxes, outside = inside([Found(box) for box in annotated or ()], width, height)
-    if outside and settings.boxes != "detected":
-        problems.add("box outside", example.place or example.picture, f"{outside} of {len(annotated or ())} boxes")
-    if settings.boxes == "annotated":
-        return boxes
-    detected = finder.detect(pixels) if finder is not None else []
-    seen, _ = inside([Found(hand.box, hand.score) for hand in detected], width, height)
-    if settings.boxes == "detected" or (settings.boxes == "both" and annotated is None):
-        return seen
-    return corrected(
-        [hand.box for hand in boxes],
-        seen,
-        settings.least_overlap,
-        replace_confirmed=settings.confirmed == "replace",
-        drop_unconfirmed=settings.unconfirmed == "drop",
-        add_unannotated=settings.unannotated == "add",
-    )
+
+    def detect() -> list[Found]:
+        return [] if finder is None else [Found(hand.box, hand.score) for hand in finder.detect(pixels)]
+
+    return chosen_boxes(picture, picture.example.hands, detect, width, height, settings, problems)

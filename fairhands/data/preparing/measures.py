@@ -1,4 +1,4 @@
-"""What a crop is judged by before it is learnt from: how sharp it is, and what it looks like."""
+"""What a hand or a picture is judged by before it is learnt from: how sharp it is, and what it looks like."""
 
 import cv2
 import numpy as np
@@ -10,9 +10,9 @@ from ...hands.hand import Box
 STANDARD_SIZE = 128  # sharpness depends on the size that a picture is looked at in
 
 
-def standard_look(picture: torch.Tensor, box: Box) -> np.ndarray:
-    """The square around a hand, without margin, as uint8 [128, 128] in grey; `picture`: float [3, H, W], 0..255."""
-    crop = square_crops(picture, [box], STANDARD_SIZE, margin=0.0)[0]
+def standard_look(picture: torch.Tensor, box: Box, size: int = STANDARD_SIZE) -> np.ndarray:
+    """The square around a box, without margin, as uint8 [size, size] in grey; `picture`: float [3, H, W], 0..255."""
+    crop = square_crops(picture, [box], size, margin=0.0)[0]
     colours = crop.round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
     return cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
 

@@ -11,7 +11,8 @@ from ... import base_models
 from ...base_models import BaseModel, folder, kinds
 from ...training.processes import device
 from ..captioner import Captioner, image_to_text
-from .settings import CaptionTable, FakeTable
+from .settings import FakeTable
+from .tables import CaptionTable
 
 
 class Base:

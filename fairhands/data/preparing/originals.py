@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..problems import Problems
 from ..sources import read
 from .records import Picture, key_of
-from .settings import Source
+from .tables import Source
 
 
 def read_originals(sources: Sequence[Source], problems: Problems) -> list[Picture]:

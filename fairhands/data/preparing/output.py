@@ -14,7 +14,7 @@ from .whole_folder import replaced_whole, restore
 
 
 def write_output(
-    crops: Sequence[Crop], texts: Mapping[str, str], report: Report, settings: Settings, command: str
+    crops: Sequence[Crop], texts: Mapping[str, str], report: Report[Crop], settings: Settings, command: str
 ) -> None:
     """Write crops, their metadata and the report, unless the output holds just that.
 
@@ -47,14 +47,21 @@ def is_current(folder: Path, made_of: str) -> bool:
         return False
 
 
-def holds_other_things(folder: Path) -> bool:
-    """Whether a folder is there that no preparation wrote, so that it should not be replaced."""
+def holds_other_things(folder: Path, kind: str) -> bool:
+    """Whether a folder is there that no preparation of that kind wrote, so that it should not be replaced."""
     if not folder.is_dir():
         return folder.exists()
-    return any(folder.iterdir()) and not all((folder / name).is_file() for name in (MANIFEST, METADATA))
+    return any(folder.iterdir()) and not ((folder / METADATA).is_file() and _kind_of(folder) == kind)
 
 
-def _digest(crops: Sequence[Crop], texts: Mapping[str, str], report: Report, settings: Settings) -> str:
+def _kind_of(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _digest(crops: Sequence[Crop], texts: Mapping[str, str], report: Report[Crop], settings: Settings) -> str:
     """A hash of all that the output depends on; where it and the work lie does not matter."""
     chosen = settings.model_dump(mode="json", exclude={"output", "work"})
     digest = hashlib.sha256(json.dumps([FORMAT, chosen, report.plain()]).encode())

@@ -1,41 +1,24 @@
 """The whole way from datasets to packed pairs, stage by stage; each goes on where it was stopped."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-from ..captions import CAPTIONS_IN_PIECE, caption_pieces, captions_of
 from . import cropping, hands
 from .estimate_crops import cut_estimates
 from .estimates import ESTIMATES_IN_PIECE, EstimateSettings, Reconstruction, estimates_of, make_estimates
 from .fakes import FAKES_IN_PIECE, Caption, fakes_of, make_fakes
-from .filters import filtered
-from .models import Base, captioner
+from .filters import filtered, without_duplicates
+from .models import Base
 from .originals import read_originals
 from .output import write_output
 from .packing import counts, paired
-from .pieces import Pieces
-from .records import Crop, Found, Kind, Picture, collect_problems
+from .records import Crop, Found, Kind, Picture
 from .report import Report
 from .settings import Settings
+from .stages import Share, Stages
 
 Captioned = tuple[Picture, str]
 
 DETECTED = {"boxes": "detected"}  # nobody annotated what a base model made
-
-
-class NothingLeft(ValueError):
-    """A preparation without a crop to pack; its text says what became of the pictures."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which of how many processes this is; `wait` returns once all of them called it."""
-
-    process: int = 0
-    processes: int = 1
-    wait: Callable[[], None] = lambda: None
 
 
 class Preparation:
@@ -49,7 +32,8 @@ class Preparation:
     def __init__(self, settings: Settings, share: Share) -> None:
         self.settings = settings
         self.share = share
-        self.report = Report()
+        self.report = Report[Crop]()
+        self.stages = Stages(settings.work_folder, share, self.report)
         self.base = Base(settings.fakes) if settings.fakes.base is not None else None
 
     def run(self, command: str) -> dict[str, int]:
@@ -75,7 +59,7 @@ class Preparation:
             estimates = self._estimates(self.base, shown, crops) if self.settings.estimates.each else []
             crops = self._alike(self.base, shown, crops) + estimates
         if not crops:
-            raise NothingLeft(self._nothing_left())
+            raise self.report.nothing_left("hand")
         self.report.kept = crops
         self.report.counts["packed"] = counts(crops)
         if self.share.process == 0:
@@ -87,11 +71,12 @@ class Preparation:
         """The hands of pictures that the filters leave."""
         found = self._found(kind, pictures)
         with_hands = [(picture, found[picture.key]) for picture in pictures if found.get(picture.key)]
-        pieces = self._pieces(f"{kind}/crops", self.settings.crops.model_dump(), cropping.PICTURES_IN_PIECE)
+        pieces = self.stages.pieces(f"{kind}/crops", self.settings.crops.model_dump(), cropping.PICTURES_IN_PIECE)
         cropping.cut_crops(f"{kind} hands: cutting", with_hands, self.settings.crops, pieces)
-        self._finish(pieces)
+        self.stages.finish(pieces)
         chosen = self.settings.filters
-        result = filtered(cropping.crops_of(pieces, self.settings.work_folder), chosen.filters(), chosen.duplicates)
+        result = filtered(cropping.crops_of(pieces, self.settings.work_folder), chosen.filters())
+        result = without_duplicates(result, lambda crop: crop.hash, chosen.duplicates)
         self.report.counts[f"{kind} hands"] = result.counts()
         self.report.dropped += result.dropped
         return result.kept
@@ -99,9 +84,9 @@ class Preparation:
     def _found(self, kind: Kind, pictures: Sequence[Picture]) -> dict[str, list[Found]]:
         """The hands of each picture that could be read."""
         settings = self.settings.hands if kind == "real" else self.settings.hands.model_copy(update=DETECTED)
-        pieces = self._pieces(f"{kind}/hands", settings.result_of(), hands.PICTURES_IN_PIECE)
+        pieces = self.stages.pieces(f"{kind}/hands", settings.result_of(), hands.PICTURES_IN_PIECE)
         hands.find_hands(f"{kind} hands: finding", pictures, settings, pieces)
-        self._finish(pieces)
+        self.stages.finish(pieces)
         found = hands.found_hands(pieces)
         self.report.counts[f"{kind} pictures"] = {
             "pictures": len(pictures),
@@ -113,23 +98,16 @@ class Preparation:
 
     def _captions(self, originals: Sequence[Picture]) -> dict[str, str]:
         """A caption for each pair that one is found for."""
-        chosen = self.settings.captions
-        pieces = self._pieces("captions", chosen.result_of(), CAPTIONS_IN_PIECE)
-        load = None if chosen.model is None else captioner(chosen, chosen.model)
-        caption_pieces("captions", originals, chosen.settings(), load, pieces)
-        self._finish(pieces)
-        captions = captions_of(pieces)
-        origins = Counter(caption.origin for caption in captions.values())
-        self.report.counts["captions"] = {origin: origins[origin] for origin in chosen.order if origins[origin]}
+        captions = self.stages.captions(originals, self.settings.captions)
         return {picture.pair: captions[picture.key].text for picture in originals if picture.key in captions}
 
     def _fakes(self, base: Base, originals: Sequence[Picture], texts: dict[str, str]) -> list[Picture]:
         """The base model's pictures of the captions."""
         settings = self.settings.fakes.settings()
-        pieces = self._pieces("fake/pictures", {**settings.result_of(), **base.result_of()}, FAKES_IN_PIECE)
+        pieces = self.stages.pieces("fake/pictures", {**settings.result_of(), **base.result_of()}, FAKES_IN_PIECE)
         captions = [Caption(one.pair, texts[one.pair]) for one in originals if one.pair in texts]
         make_fakes("fakes", base.load, captions, self.settings.fakes.each, settings, pieces)
-        self._finish(pieces)
+        self.stages.finish(pieces)
         return fakes_of(pieces)
 
     def _estimates(self, base: Base, shown: Sequence[Captioned], crops: Sequence[Crop]) -> list[Crop]:
@@ -156,12 +134,14 @@ class Preparation:
         settings: EstimateSettings | Reconstruction,
     ) -> list[Crop]:
         """The crops out of what the base model makes of their pictures."""
-        pieces = self._pieces(f"{stage}/pictures", {**settings.result_of(), **base.result_of()}, ESTIMATES_IN_PIECE)
+        pieces = self.stages.pieces(
+            f"{stage}/pictures", {**settings.result_of(), **base.result_of()}, ESTIMATES_IN_PIECE
+        )
         make_estimates(stage, base.load, shown, settings, pieces)
-        self._finish(pieces)
-        cut = self._pieces(f"{stage}/crops", self.settings.crops.model_dump(), ESTIMATES_IN_PIECE)
+        self.stages.finish(pieces)
+        cut = self.stages.pieces(f"{stage}/crops", self.settings.crops.model_dump(), ESTIMATES_IN_PIECE)
         cut_estimates(f"{stage}: cutting", estimates_of(pieces), crops, self.settings.crops, cut)
-        self._finish(cut)
+        self.stages.finish(cut)
         return cropping.crops_of(cut, self.settings.work_folder)
 
     def _packable(self, crops: list[Crop]) -> list[Crop]:
@@ -171,24 +151,6 @@ class Preparation:
         both = paired(crops)
         self.report.counts["pairs"] = {"hands with a counterpart": len(both), "without": len(crops) - len(both)}
         return both
-
-    def _pieces(self, stage: str, settings: dict[str, Any], size: int) -> Pieces:
-        folder = self.settings.work_folder / stage
-        return Pieces(folder, settings, size, self.share.process, self.share.processes)
-
-    def _finish(self, pieces: Pieces) -> None:
-        """Wait until all processes made their pieces, and take their problems into the report."""
-        self.share.wait()
-        collect_problems(pieces, self.report.problems)
-
-    def _nothing_left(self) -> str:
-        told = (
-            f"{stage}: " + ", ".join(f"{number} {what}" for what, number in counted.items())
-            for stage, counted in self.report.counts.items()
-        )
-        problems = self.report.problems.lines
-        first = f"; the first of {len(problems)} problems: {problems[0]}" if problems else ""
-        return f"No hand is left to pack ({'; '.join(told)}{first})."
 
 
 def _shown(pictures: Sequence[Picture], crops: Sequence[Crop]) -> list[Picture]:

@@ -41,7 +41,7 @@ class Picture:
     def described(self) -> list[Any]:
         """Plain values that change where the picture or its annotations do."""
         example = self.example
-        return [self.key, self.source, *_file_state(example.picture), example.hands, example.faces, example.unit]
+        return [self.key, self.source, *file_state(example.picture), example.hands, example.faces, example.unit]
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def collect_problems(pieces: Pieces, into: Problems) -> None:
             into.lines += told["lines"]
 
 
-def _file_state(path: Path) -> list[int | None]:
-    """Size and time of a file; a picture that is not there is the next stage's problem."""
+def file_state(path: Path) -> list[int | None]:
+    """Size and time of a file, None where it is not there; a picture that is not is the next stage's problem."""
     try:
         state = path.stat()
     except OSError:

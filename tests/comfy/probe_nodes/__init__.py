@@ -9,7 +9,16 @@ import safetensors.torch
 import torch
 from comfy_api.latest import ComfyExtension, io
 
-from . import lora_keys_probe, lora_probe, memory_probe, model_probe, patch_probe, words_probe
+from . import (
+    control_probe,
+    loader_probe,
+    lora_keys_probe,
+    lora_probe,
+    memory_probe,
+    model_probe,
+    patch_probe,
+    words_probe,
+)
 
 PoseKeypoint = io.Custom("POSE_KEYPOINT")
 
@@ -62,7 +71,7 @@ class ProbeAny(io.ComfyNode):
 
 
 class ProbeSave(io.ComfyNode):
-    """Write a LATENT, MASK or IMAGE as a float tensor, every bit of it."""
+    """Write a LATENT, MASK, IMAGE or CONDITIONING (its first tokens) as a float tensor, every bit of it."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -75,7 +84,7 @@ class ProbeSave(io.ComfyNode):
 
     @classmethod
     def execute(cls, value: Any, name: str) -> io.NodeOutput:
-        tensor = value["samples"] if isinstance(value, dict) else value
+        tensor = value["samples"] if isinstance(value, dict) else value[0][0] if isinstance(value, list) else value
         file = os.path.join(folder_paths.get_output_directory(), f"{name}.safetensors")
         safetensors.torch.save_file({"value": tensor.contiguous().clone()}, file)
         return io.NodeOutput(ui={"probe": [{"filename": f"{name}.safetensors", "subfolder": "", "type": "output"}]})
@@ -83,7 +92,16 @@ class ProbeSave(io.ComfyNode):
 
 class ProbeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        probes = (model_probe, lora_probe, lora_keys_probe, words_probe, memory_probe, patch_probe)
+        probes = (
+            model_probe,
+            lora_probe,
+            lora_keys_probe,
+            loader_probe,
+            control_probe,
+            words_probe,
+            memory_probe,
+            patch_probe,
+        )
         return [ProbePose, ProbeMask, ProbeAny, ProbeSave, *(node for probe in probes for node in probe.NODES)]
 
 

@@ -5,14 +5,8 @@ from pathlib import Path
 import pytest
 
 from fairhands.data.preparing.checks import check
-from fairhands.data.preparing.settings import (
-    CaptionTable,
-    EstimateTable,
-    FakeTable,
-    HandSettings,
-    Settings,
-    Source,
-)
+from fairhands.data.preparing.settings import EstimateTable, FakeTable, HandSettings, Settings
+from fairhands.data.preparing.tables import CaptionTable, Source
 
 ANNOTATED = HandSettings(boxes="annotated")
 

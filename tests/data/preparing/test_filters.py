@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairhands.data.preparing import filters
-from fairhands.data.preparing.filters import DUPLICATE, Filter, filtered
+from fairhands.data.preparing.filters import DUPLICATE, Filter, Filtered, filtered, without_duplicates
 from fairhands.data.preparing.records import Crop
 from fairhands.data.preparing.settings import FilterSettings
 
@@ -24,6 +24,11 @@ crops = st.builds(
     *(st.floats(0, 150), st.floats(0, 50), st.floats(1, 50), st.floats(1, 50)),
     *(st.none() | st.floats(0, 1), st.floats(0, 500), st.integers(0, 15)),
 )
+
+
+def parted(crops: list[Crop], chosen: list[Filter[Crop]], distance: int) -> Filtered[Crop]:
+    """Crops after filters and after the search for duplicates."""
+    return without_duplicates(filtered(crops, chosen), lambda crop: crop.hash, distance)
 
 
 def only(**chosen: float) -> FilterSettings:
@@ -77,16 +82,16 @@ def test_a_hand_cut_by_the_border_is_dropped():
 
 @given(st.lists(crops, max_size=12))
 def test_with_all_thresholds_0_nothing_is_dropped(several: list[Crop]):
-    assert filtered(several, only().filters(), 0).kept == several
+    assert parted(several, only().filters(), 0).kept == several
 
 
 @given(st.lists(crops, max_size=12), st.integers(0, 3))
 def test_each_crop_is_kept_or_dropped_once_and_in_order(several: list[Crop], distance: int):
     numbered = [replace(crop, key=str(number)) for number, crop in enumerate(several)]
-    result = filtered(numbered, only(least_side=20).filters(), distance)
+    result = parted(numbered, only(least_side=20).filters(), distance)
     keys = [crop.key for crop in result.kept]
     assert keys == sorted(keys, key=int)
-    assert sorted([*keys, *(entry.crop.key for entry in result.dropped)], key=int) == [one.key for one in numbered]
+    assert sorted([*keys, *(entry.item.key for entry in result.dropped)], key=int) == [one.key for one in numbered]
     assert sum(result.counts().values()) == len(numbered)
 
 
@@ -97,6 +102,6 @@ def test_a_hand_without_a_score_is_not_dropped_for_it():
 def test_what_a_filter_drops_makes_nothing_a_duplicate():
     blurred = replace(CROP, sharpness=1.0)
     blur = Filter("blurred", filters.sharpness, 15, is_least=True)
-    result = filtered([blurred, CROP, CROP], [blur], 4)
+    result = parted([blurred, CROP, CROP], [blur], 4)
     assert [entry.reason for entry in result.dropped] == ["blurred", DUPLICATE]
     assert result.kept == [CROP]

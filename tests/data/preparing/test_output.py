@@ -8,6 +8,7 @@ from PIL import Image
 
 from fairhands.data.preparing.filters import Dropped
 from fairhands.data.preparing.output import holds_other_things, write_output
+from fairhands.data.preparing.packing import KIND
 from fairhands.data.preparing.records import Crop
 from fairhands.data.preparing.report import Report
 from fairhands.data.preparing.settings import FilterSettings, Settings
@@ -84,6 +85,6 @@ def test_a_folder_with_other_things_is_told_from_an_output(crops: list[Crop], tm
     write_output(crops, {}, report(crops), settings(tmp_path), "command")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    assert not any(holds_other_things(tmp_path / name) for name in ("out", "empty", "missing"))
-    assert holds_other_things(tmp_path / "work")
-    assert holds_other_things(tmp_path / "file")
+    assert not any(holds_other_things(tmp_path / name, KIND) for name in ("out", "empty", "missing"))
+    assert all(holds_other_things(tmp_path / name, KIND) for name in ("work", "file"))
+    assert holds_other_things(tmp_path / "out", "people")

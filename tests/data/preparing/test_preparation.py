@@ -11,11 +11,12 @@ import pytest
 
 from devtools.paths import ROOT
 from fairhands.data.prepared import PreparedHands
-from fairhands.data.preparing import preparation
+from fairhands.data.preparing import preparation, stages
 from fairhands.data.preparing.packing import hashes
 from fairhands.data.preparing.pieces import Pieces
-from fairhands.data.preparing.preparation import NothingLeft, Preparation, Share
+from fairhands.data.preparing.preparation import Preparation
 from fairhands.data.preparing.records import Crop
+from fairhands.data.preparing.report import NothingLeft
 from fairhands.data.preparing.settings import (
     CropSettings,
     EstimateTable,
@@ -25,6 +26,7 @@ from fairhands.data.preparing.settings import (
     PackSettings,
     Settings,
 )
+from fairhands.data.preparing.stages import Share
 
 MANNEQUIN = str(ROOT / "weights" / "checkpoints" / "mannequin_model.safetensors")
 
@@ -34,7 +36,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (preparation.hands, "PICTURES_IN_PIECE"),
         (preparation.cropping, "PICTURES_IN_PIECE"),
-        (preparation, "CAPTIONS_IN_PIECE"),
+        (stages, "CAPTIONS_IN_PIECE"),
         (preparation, "FAKES_IN_PIECE"),
         (preparation, "ESTIMATES_IN_PIECE"),
     ):
@@ -84,13 +86,13 @@ def test_real_hands_become_crops_with_captions(pictures: Path, tmp_path: Path, m
     assert set(hands.source) <= {f"{number:03}.png" for number in range(8)}
     report = json.loads((tmp_path / "out" / "report" / "report.json").read_text())
     assert report["problems"]["counts"] == {"unreadable picture": 1}
-    stages = report["stages"]
-    assert stages["real pictures"] | {"hands": 0, "with a hand": 0} == {
+    told = report["stages"]
+    assert told["real pictures"] | {"hands": 0, "with a hand": 0} == {
         **{"pictures": 9, "readable": 8},
         **{"with a hand": 0, "hands": 0},
     }
-    assert sum(stages["real hands"].values()) == stages["real pictures"]["hands"]
-    assert stages["real hands"]["kept"] == len(hands)
+    assert sum(told["real hands"].values()) == told["real pictures"]["hands"]
+    assert told["real hands"]["kept"] == len(hands)
 
 
 def test_a_second_run_changes_no_file(pictures: Path, tmp_path: Path, mediapipe_models: Path):
@@ -143,8 +145,8 @@ def test_another_filter_detects_nothing_anew(pictures: Path, tmp_path: Path, med
     fewer = run(chosen(pictures, tmp_path, mediapipe_models, filters=stricter))
     assert 0 < fewer["crops"] < counts["crops"]
     after = times(tmp_path / "out.work")
-    stages = [path for path in before if "/real/" in path]
-    assert {path: after[path] for path in stages} == {path: before[path] for path in stages}
+    same = [path for path in before if "/real/" in path]
+    assert {path: after[path] for path in same} == {path: before[path] for path in same}
 
 
 def test_a_changed_picture_is_looked_at_again(pictures: Path, tmp_path: Path, mediapipe_models: Path):

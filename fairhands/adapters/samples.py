@@ -1,4 +1,4 @@
-"""Pictures along a slider: the same noise at several scales of the LoRA, on one labelled sheet."""
+"""Pictures with and without an adapter: the same noise at several scales of a LoRA, on one labelled sheet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -14,9 +13,7 @@ from torch import Tensor
 
 from ..base_models import BaseModel, Text
 from ..whole_files import write_whole
-
-if TYPE_CHECKING:
-    from ..adapters.lora import LoraAdapter
+from .lora import LoraAdapter
 
 TITLE_HEIGHT = 24
 TITLE_SIZE = 14
@@ -26,7 +23,7 @@ GAP = 4
 
 @dataclass(frozen=True)
 class Row:
-    """The pictures of one prompt and noise, [S, 3, H, W] in 0..1, one at each scale; and their title."""
+    """The pictures of one prompt and noise, [S, 3, H, W] in 0..1, one for each column; and their title."""
 
     title: str
     pictures: Tensor
@@ -60,14 +57,14 @@ def along_scales(
     return torch.cat(pictures)
 
 
-def write_sheet(path: Path, rows: Sequence[Row], scales: Sequence[float]) -> None:
-    """Write the rows, each under its title, as a PNG with the scales above the pictures; rows may differ in size."""
+def write_sheet(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """Write the rows, each under its title, as a PNG with the columns' names above; rows may differ in size."""
     strips = [_strip(row) for row in rows]
     width = max(strip.width for strip in strips)
-    side = width // len(scales)
+    side = width // len(columns)
     sheet = Image.new("RGB", (width, TITLE_HEIGHT + sum(strip.height for strip in strips)), "white")
-    for number, scale in enumerate(scales):
-        _write(sheet, (number * side + GAP, GAP), f"scale {scale:g}")
+    for number, column in enumerate(columns):
+        _write(sheet, (number * side + GAP, GAP), column)
     top = TITLE_HEIGHT
     for strip in strips:
         sheet.paste(strip, (0, top))
@@ -78,13 +75,20 @@ def write_sheet(path: Path, rows: Sequence[Row], scales: Sequence[float]) -> Non
     write_whole(path, content.getvalue())
 
 
+def scale_names(scales: Sequence[float]) -> list[str]:
+    """What columns are called that show scales."""
+    return [f"scale {scale:g}" for scale in scales]
+
+
 def _strip(row: Row) -> Image.Image:
-    side = min(LARGEST_SIDE, row.pictures.shape[-1])
-    strip = Image.new("RGB", (len(row.pictures) * (side + GAP), TITLE_HEIGHT + side + GAP), "white")
+    height, width = row.pictures.shape[-2:]
+    side = min(LARGEST_SIDE, width)
+    size = (side, round(side * height / width))
+    strip = Image.new("RGB", (len(row.pictures) * (side + GAP), TITLE_HEIGHT + size[1] + GAP), "white")
     _write(strip, (GAP, GAP), row.title)
     for number, picture in enumerate(row.pictures):
         pixels = (picture.float().clamp(0, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-        shown = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
+        shown = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
         strip.paste(shown, (number * (side + GAP), TITLE_HEIGHT))
     return strip
 

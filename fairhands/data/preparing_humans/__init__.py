@@ -1,0 +1,1 @@
+"""From datasets to prepared people, stage by stage."""
