@@ -23,7 +23,7 @@ from .full_size import SD15_CASE, SDXL_CASE, Case, random_base, random_text
 from .memory import peak_bytes
 from .pairs import timed
 
-ROUNDS, REFRESH_EVERY = 2, 4
+ROUNDS, REFRESH_EVERY = 3, 4
 GIGABYTE = 1 << 30
 TIME = 0.4
 FACE, HAND = 8, 4  # cells on a side at 256 pixels: a sixteenth of the picture, and a sixty-fourth

@@ -18,8 +18,9 @@ from fairhands.sliders.training import Slider
 from fairhands.training.base import load_base
 from fairhands.training.configuration import from_command_line
 from fairhands.training.loop import Loop
-from fairhands.training.processes import device, end, state
-from fairhands.training.program import command, stop, stop_without_memory
+from fairhands.training.processes import device
+from fairhands.training.program import command
+from fairhands.training.training_program import run
 
 PROGRAM = "python -m trainers.hand_lora"
 PURPOSE = "Train a hand LoRA, a slider toward natural hands for FairHands' textual guidance, from prompts alone."
@@ -33,27 +34,13 @@ OUT_OF_MEMORY = (
 def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     settings = from_command_line(Settings, PROGRAM, PURPOSE)
-    goes_on = f"the same command goes on from the last checkpoint in {settings.output}"
-    try:
-        check(settings, settings.output / FILE, device())
-        slider = new_slider(settings)
-    except KeyboardInterrupt:
-        stop(PROGRAM, 130, "stopped before the training began")
-    except (ValueError, OSError, ImportError) as error:
-        stop(PROGRAM, 2, str(error))
-    except RuntimeError as error:
-        stop_without_memory(PROGRAM, error, OUT_OF_MEMORY)
-    try:
-        figures = train(slider)
-    except KeyboardInterrupt:
-        stop(PROGRAM, 130, f"stopped; {goes_on}")
-    except (ValueError, OSError) as error:
-        stop(PROGRAM, 1, str(error))
-    except RuntimeError as error:
-        stop_without_memory(PROGRAM, error, OUT_OF_MEMORY)
-    if state().is_main_process:
-        print(f"{settings.output / FILE}: " + ", ".join(f"{name} {value:g}" for name, value in figures.items()))
-    end()
+    file = settings.output / FILE
+
+    def prepare() -> Slider:
+        check(settings, file, device())
+        return new_slider(settings)
+
+    run(PROGRAM, file, OUT_OF_MEMORY, prepare, train)
 
 
 def new_slider(settings: Settings) -> Slider:

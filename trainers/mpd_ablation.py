@@ -26,8 +26,9 @@ from fairhands.fairness.settings import FairnessSettings, check
 from fairhands.fairness.strategies import StrategyName
 from fairhands.hands.detector import FaceDetector, HandDetector
 from fairhands.training.configuration import Configuration, from_command_line
-from fairhands.training.program import stop, stop_without_memory
+from fairhands.training.program import stop
 from fairhands.training.sheet import write_sheet
+from fairhands.training.training_program import stop_without_memory
 from fairhands.whole_files import write_whole
 from trainers import mpd_lora
 

@@ -20,17 +20,16 @@ from fairhands.adapters.t2i_adapter import T2IAdapter
 from fairhands.base_models import BaseModel, Text, fingerprint
 from fairhands.fairness.control_samples import ControlSamples, ControlSampleSettings
 from fairhands.fairness.objectives import Objectives
-from fairhands.fairness.report import last_means, write_report
-from fairhands.fairness.settings import FairSettings, check, new_fair_backward
+from fairhands.fairness.run import MadeBy, train_fairly
+from fairhands.fairness.settings import FairSettings, check
 from fairhands.fairness.training import FairTraining
 from fairhands.people.batch import Batch
 from fairhands.people.people import People
 from fairhands.training.adapters import AdapterTraining
 from fairhands.training.base import load_base
 from fairhands.training.configuration import from_command_line
-from fairhands.training.loop import Decay, Loop
-from fairhands.training.processes import end, state
-from fairhands.training.program import stop, stop_without_memory
+from fairhands.training.loop import Decay
+from fairhands.training.training_program import run
 
 PROGRAM = "python -m trainers.mpd_controlnet"
 PURPOSE = (
@@ -121,26 +120,12 @@ class Parts(NamedTuple):
 def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     settings = from_command_line(Settings, PROGRAM, PURPOSE)
-    try:
+
+    def prepare() -> Parts:
         check_all(settings)
-        parts = new_parts(settings)
-    except KeyboardInterrupt:
-        stop(PROGRAM, 130, "stopped before the training began; what is cached stays")
-    except (ValueError, OSError, ImportError) as error:
-        stop(PROGRAM, 2, str(error))
-    except RuntimeError as error:
-        stop_without_memory(PROGRAM, error, OUT_OF_MEMORY)
-    try:
-        figures = train(parts, settings)
-    except KeyboardInterrupt:
-        stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
-    except (ValueError, OSError) as error:
-        stop(PROGRAM, 1, str(error))
-    except RuntimeError as error:
-        stop_without_memory(PROGRAM, error, OUT_OF_MEMORY)
-    if state().is_main_process:
-        print(f"{settings.file}: " + ", ".join(f"{name} {value:g}" for name, value in figures.items()))
-    end()
+        return new_parts(settings)
+
+    run(PROGRAM, settings.file, OUT_OF_MEMORY, prepare, lambda parts: train(parts, settings))
 
 
 def check_all(settings: Settings) -> None:
@@ -216,32 +201,13 @@ def new_control(settings: Settings) -> tuple[BaseModel, Control]:
 
 def train(parts: Parts, settings: Settings) -> dict[str, float]:
     """Train the network from its last checkpoint if there is one; write its file, sample sheets and report; figures."""
-    names, fair = settings.objectives.names, parts.fair
-    loop = Loop(
-        parts.control,
-        settings.training,
-        settings.seed,
-        settings.output,
-        settings.name,
-        optimiser=settings.training.new_optimiser,
-        backward=new_fair_backward(settings.fairness, names),
-    )
-    fair.load_ahead(loop.passes())
+    file, control = settings.file, parts.control
 
-    def sample(step: int) -> dict[str, float]:
-        with loop.averaged.in_place():
-            parts.samples.write(settings.output / "samples" / f"{settings.name}_{step:06}.png")
-            return fair.measure()
+    def save_control(made_by: MadeBy) -> None:
+        save(control, file, made_by, settings.conditioning, f"MPD {control.title} ({settings.conditioning})")
 
-    loop.run(fair.losses, sample, sample_first=True)
-    last = last_means(loop.curves)
-    if loop.is_main:
-        made_by = settings.made_by(PROGRAM, parts.base, loop.step)
-        title = f"MPD {parts.control.title} ({settings.conditioning})"
-        save(parts.control, settings.file, made_by, settings.conditioning, title)
-        write_report(settings.output, names, loop.curves, {"steps": loop.step, "made_by": made_by})
-    shown = {name: last[name] for name in ("loss", *(f"held_out/{name}" for name in names)) if name in last}
-    return {"steps": loop.step, **shown}
+    training, write = settings.training, parts.samples.write
+    return train_fairly(control, parts.fair, settings, training, file, PROGRAM, write, save_control)
 
 
 if __name__ == "__main__":

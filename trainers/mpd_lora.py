@@ -17,18 +17,17 @@ from fairhands.adapters.lora import LoraAdapter
 from fairhands.adapters.settings import LoraSettings
 from fairhands.base_models import BaseModel, Text, fingerprint
 from fairhands.fairness.objectives import Objectives
-from fairhands.fairness.report import last_means, write_report
+from fairhands.fairness.run import MadeBy, train_fairly
 from fairhands.fairness.samples import Samples, SampleSettings
-from fairhands.fairness.settings import FairSettings, check, new_fair_backward
+from fairhands.fairness.settings import FairSettings, check
 from fairhands.fairness.training import FairTraining
 from fairhands.people.batch import Batch
 from fairhands.people.people import People
 from fairhands.training.adapters import AdapterTraining
 from fairhands.training.base import load_base
 from fairhands.training.configuration import from_command_line
-from fairhands.training.loop import Decay, Loop
-from fairhands.training.processes import end, state
-from fairhands.training.program import stop, stop_without_memory
+from fairhands.training.loop import Decay
+from fairhands.training.training_program import run
 
 PROGRAM = "python -m trainers.mpd_lora"
 PURPOSE = "Train a LoRA on pictures of people with Minimum Potential Delay (FairHuman): better hands and faces at once."
@@ -104,26 +103,13 @@ class Parts(NamedTuple):
 def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     settings = from_command_line(Settings, PROGRAM, PURPOSE)
-    try:
-        check(settings, settings.training, settings.output / FILE, settings.network.dropout)
-        parts = new_parts(settings)
-    except KeyboardInterrupt:
-        stop(PROGRAM, 130, "stopped before the training began; what is cached stays")
-    except (ValueError, OSError, ImportError) as error:
-        stop(PROGRAM, 2, str(error))
-    except RuntimeError as error:
-        stop_without_memory(PROGRAM, error, OUT_OF_MEMORY)
-    try:
-        figures = train(parts, settings)
-    except KeyboardInterrupt:
-        stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
-    except (ValueError, OSError) as error:
-        stop(PROGRAM, 1, str(error))
-    except RuntimeError as error:
-        stop_without_memory(PROGRAM, error, OUT_OF_MEMORY)
-    if state().is_main_process:
-        print(f"{settings.output / FILE}: " + ", ".join(f"{name} {value:g}" for name, value in figures.items()))
-    end()
+    file = settings.output / FILE
+
+    def prepare() -> Parts:
+        check(settings, settings.training, file, settings.network.dropout)
+        return new_parts(settings)
+
+    run(PROGRAM, file, OUT_OF_MEMORY, prepare, lambda parts: train(parts, settings))
 
 
 def new_parts(settings: Settings) -> Parts:
@@ -163,31 +149,13 @@ def new_parts(settings: Settings) -> Parts:
 
 def train(parts: Parts, settings: Settings) -> dict[str, float]:
     """Train the LoRA from its last checkpoint if there is one; write its file, sample sheets and report; figures."""
-    names, fair = settings.objectives.names, parts.fair
-    loop = Loop(
-        parts.adapter,
-        settings.training,
-        settings.seed,
-        settings.output,
-        NAME,
-        optimiser=settings.training.new_optimiser,
-        backward=new_fair_backward(settings.fairness, names),
-    )
-    fair.load_ahead(loop.passes())
+    file = settings.output / FILE
 
-    def sample(step: int) -> dict[str, float]:
-        with loop.averaged.in_place():
-            parts.samples.write(settings.output / "samples" / f"{NAME}_{step:06}.png")
-            return fair.measure()
+    def save_lora(made_by: MadeBy) -> None:
+        save(parts.adapter, file, made_by, title="MPD LoRA")
 
-    loop.run(fair.losses, sample, sample_first=True)
-    last = last_means(loop.curves)
-    if loop.is_main:
-        made_by = settings.made_by(PROGRAM, parts.base, loop.step)
-        save(parts.adapter, settings.output / FILE, made_by, title="MPD LoRA")
-        write_report(settings.output, names, loop.curves, {"steps": loop.step, "made_by": made_by})
-    shown = {name: last[name] for name in ("loss", *(f"held_out/{name}" for name in names)) if name in last}
-    return {"steps": loop.step, **shown}
+    training, write = settings.training, parts.samples.write
+    return train_fairly(parts.adapter, parts.fair, settings, training, file, PROGRAM, write, save_lora)
 
 
 if __name__ == "__main__":

@@ -182,7 +182,9 @@ class TorchJd(Strategy):
     def __init__(self, count: int, aggregator: str = "UPGrad", **options: object) -> None:
         super().__init__(count)
         if find_spec("torchjd") is None:
-            raise StrategyError("the strategy torchjd needs the package torchjd: pip install torchjd, or take mpd")
+            raise StrategyError(
+                'the strategy torchjd needs its package: pip install "torchjd[quadprog_projector]", or take mpd'
+            )
         from torchjd import aggregation  # type: ignore[import-not-found]
 
         kinds = {name: kind for name in aggregation.__all__ if _weights_by_gram(kind := getattr(aggregation, name))}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -64,7 +64,6 @@ def new_optimiser(
         from prodigyopt import Prodigy  # type: ignore[import-not-found]
 
         # Its guesses while the rate warms up are too small to count.
-        return Prodigy(
-            weights, learning_rate, betas, weight_decay=weight_decay, use_bias_correction=True, safeguard_warmup=True
-        )
+        options: dict[str, Any] = {"use_bias_correction": True, "safeguard_warmup": True}
+        return Prodigy(weights, learning_rate, betas, **options, weight_decay=cast(int, weight_decay))
     return torch.optim.AdamW(weights, learning_rate, betas, weight_decay=weight_decay, fused=True)

@@ -1,28 +1,23 @@
-"""Load MPD LoRA: what it loads, against the trainer's own prediction; what it shows; what it refuses."""
+"""Load MPD LoRA: what it loads, against what the trainer predicts."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
-import websocket
-from architectures import model_parts
-from comfy_graphs import GraphBuilder, Link
+from comfy_graphs import GraphBuilder
 from diffusers import AutoencoderKL
-from guidance_graphs import hand_lora, write_lora
+from mpd_lora_graphs import Save, load_lora, loras, save_lora, shown
 from test_adapter_files import MANNEQUIN, estimates, mannequin_parts, predicted, prediction, relative
-from test_lora_branch import ENCODER, UNMATCHED, Tensors, kohya
+from test_lora_branch import kohya
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from devtools.client import ComfyClient, GraphFailed, GraphRefused, Run
+from devtools.client import Run
 from devtools.paths import CHECKPOINT
 from devtools.server import ComfyServer
-from fairhands.adapters import export
 from fairhands.adapters.lora import LoraAdapter
 from fairhands.adapters.settings import LoraSettings
 from fairhands.base_models import Text, load
@@ -33,14 +28,6 @@ from fairhands.base_models.tokens import clip_tokenizer
 from tests.adapters.bases import adapted, hollow, moved
 from tests.base_models.checkpoints import VAE, unet_names, write_full_size
 
-MADE_BY = {
-    "command": "python -m trainers.mpd_lora --config mine.toml",
-    "seed": 3,
-    "steps": 20000,
-    "base": "mine.safetensors",
-    "objectives": ["global", "face", "hand"],
-    "strategy": "mpd",
-}
 # What ComfyUI tells the families by stays as it is; all levels are as wide as the first.
 NARROW = {"block_out_channels": (320, 320, 320)}
 NARROW_SD15 = {
@@ -54,46 +41,11 @@ SMALL = {
     "SDXL": replace(SDXL, unet=SDXL.unet | NARROW | {"attention_head_dim": (5, 5, 5)}),
 }
 
-Save = Callable[..., str]
-
-
-@pytest.fixture(scope="session")
-def loras(server: ComfyServer) -> Path:
-    folder = server.base / "models" / "loras"
-    folder.mkdir(exist_ok=True)
-    return folder
-
 
 @pytest.fixture
-def save(loras: Path) -> Save:
+def save(server: ComfyServer) -> Save:
     """Write an adapter's file as a trainer does; its name."""
-
-    def to_file(adapter: LoraAdapter, **made_by: Any) -> str:
-        name = f"mpd_{len(list(loras.iterdir()))}.safetensors"
-        export.save(adapter, loras / name, MADE_BY | {"base_family": adapter.base.family} | made_by)
-        return name
-
-    return to_file
-
-
-@pytest.fixture
-def write(server: ComfyServer) -> Callable[[Tensors], str]:
-    """Write tensors as another trainer's file; its name."""
-    return partial(write_lora, server.base)
-
-
-def load_lora(graph: GraphBuilder, model: Link, name: str, **changes: Any) -> str:
-    inputs = {"model": model, "lora_name": name, "strength_model": 1.0, "strength_clip": 1.0}
-    return graph.add("FairHandsLoadMPDLoRA", **(inputs | changes))
-
-
-def shown(graph: GraphBuilder, node: str) -> list[str]:
-    """The lines that a node shows, once its graph ran."""
-    report = graph.add("PreviewAny", source=[node, 2])
-    run = graph.run()
-    (text,) = run.outputs[node]["text"]
-    assert run.outputs[report]["text"] == [text]
-    return text.splitlines()
+    return partial(save_lora, server.base)
 
 
 def same(run: Run, node: str) -> bool:
@@ -188,7 +140,7 @@ def given_text(seed: int, width: int, family: str) -> Text:
 
 
 def test_the_text_encoders_part_encodes_what_the_trainers_does_and_needs_clip(
-    graph: GraphBuilder, save: Save, loras: Path
+    graph: GraphBuilder, server: ComfyServer, save: Save
 ) -> None:
     prefix = "cond_stage_model.transformer.text_model."
     weights = safetensors.torch.load_file(CHECKPOINT)
@@ -201,7 +153,7 @@ def test_the_text_encoders_part_encodes_what_the_trainers_does_and_needs_clip(
     in_encoder = [name for name in adapter.state_dict() if name.startswith("lora_te")]
     name = save(adapter)
     # The file's part for the U-Net is for another one than the stand-in's.
-    file = loras / name
+    file = loras(server.base) / name
     safetensors.torch.save_file(
         {key: value for key, value in safetensors.torch.load_file(file).items() if key.startswith("lora_te")}
         | kohya("lora_unet_middle_block_1_proj_in", 3, 320, 320, 1, 1),
@@ -258,124 +210,3 @@ def test_every_layer_of_a_full_sized_sdxl_lora_of_rank_64_is_used(
         f"used: {counts[0]} layers of the model, {counts[1]} of the text encoders",
     ]
     assert "lora key not loaded" not in server.log()[logged:]
-
-
-def test_the_page_is_sent_what_the_node_shows(graph: GraphBuilder, client: ComfyClient, save: Save) -> None:
-    node = load_lora(graph, mannequin_parts(graph)["model"], save(adapted(load(MANNEQUIN)), seed=17))
-    graph.add("PreviewAny", source=[node, 2])
-    page = websocket.create_connection(f"{client.address.replace('http', 'ws', 1)}/ws?clientId=page", timeout=60)
-    try:
-        graph.run()
-        kind = (3).to_bytes(4, "big")  # of messages with a text
-        messages = iter(page.recv, None)
-        message = next(some for some in messages if isinstance(some, bytes) and some[:4] == kind)
-    finally:
-        page.close()
-    assert b"base: mannequin (mine.safetensors)" in message
-
-
-@pytest.mark.parametrize(
-    ("family", "sentence"),
-    [
-        ("sd15", "was made for the mannequin model, but the MODEL is SD 1.5: connect the mannequin model, or choose"),
-        ("sdxl", "was made for the mannequin model, but the MODEL is SDXL: .* a LoRA that was made for SDXL"),
-        ("sd3", "was made for the mannequin model, but the MODEL is SD3: "),
-        ("flux", "was made for the mannequin model, but the MODEL is Flux: "),
-    ],
-)
-def test_a_lora_for_another_base_is_refused_in_a_sentence(
-    graph: GraphBuilder, save: Save, family: str, sentence: str
-) -> None:
-    node = load_lora(graph, model_parts(graph, family)["model"], save(adapted(load(MANNEQUIN))))
-    graph.add("PreviewAny", source=[node, 2])
-    with pytest.raises(GraphFailed, match=rf"mpd_\d+\.safetensors {sentence}") as caught:
-        graph.run()
-    assert "\n" not in str(caught.value)
-
-
-def test_off_it_is_refused_by_no_model(graph: GraphBuilder, save: Save) -> None:
-    name = save(adapted(load(MANNEQUIN)))
-    node = load_lora(graph, model_parts(graph, "sd15")["model"], name, strength_model=0.0, strength_clip=0.0)
-    assert shown(graph, node)[-1] == "used: nothing, both strengths are 0"
-
-
-def test_another_trainers_lora_is_loaded_as_load_lora_does_and_what_it_does_not_say_is_unknown(
-    graph: GraphBuilder, write: Callable[[Tensors], str]
-) -> None:
-    name = write(hand_lora() | {UNMATCHED: torch.zeros(4, 4)} | kohya(ENCODER, 4, 768, 768))
-    parts = model_parts(graph, "sd15")
-    latent = [graph.add("EmptyLatentImage", width=128, height=128, batch_size=1), 0]
-    node = load_lora(graph, parts["model"], name)
-    theirs = graph.add("LoraLoaderModelOnly", model=parts["model"], lora_name=name, strength_model=1.0)
-    names = [
-        graph.save(graph.sample(parts | {"model": model}, latent, denoise=1.0, steps=1))
-        for model in ([node, 0], [theirs, 0], parts["model"])
-    ]
-    assert shown(graph, node) == [
-        "base: unknown",
-        "rank: 4, text encoders too",
-        "trained: by another trainer than FairHands'",
-        "used: 3 layers of the model",
-        "not used: 1 layers of the text encoders; connect clip to use them",
-        f"not used: 1 keys that do not fit this MODEL: {UNMATCHED}",
-    ]
-    ours, expected, plain = (graph.saved(one) for one in names)
-    assert torch.equal(ours, expected)
-    assert not torch.equal(ours, plain)
-
-
-def test_a_layer_of_another_size_is_named_with_the_reason(graph: GraphBuilder, write: Callable[[Tensors], str]) -> None:
-    layer = "middle_block_1_transformer_blocks_0_attn2_to_k"
-    wrong = kohya(f"lora_unet_{layer}", 4, 128, 999)
-    node = load_lora(graph, model_parts(graph, "sd15")["model"], write(hand_lora() | wrong))
-    weight = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"
-    assert shown(graph, node)[-2:] == [
-        "used: 3 layers of the model",
-        f"not used: 1 keys that do not fit this MODEL: {weight} (down is [4, 999], the layer needs [4, 768])",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("tensors", "sentence"),
-    [
-        (partial(hand_lora, "flux"), r"is a LoRA of which nothing fits the MODEL, SD 1\.5 \(.*\): choose a LoRA"),
-        (lambda: kohya(ENCODER, 4, 768, 768), "changes text encoders alone: connect clip"),
-        (lambda: {"zero_convs.0.0.weight": torch.zeros(1)}, "is a ControlNet, expected a LoRA .*: choose another file"),
-        (lambda: {"something": torch.zeros(1)}, "is a safetensors file of another kind .* of which nothing fits"),
-    ],
-)
-def test_a_file_with_nothing_for_the_model_is_refused_with_what_it_is(
-    graph: GraphBuilder, write: Callable[[Tensors], str], tensors: Callable[[], Tensors], sentence: str
-) -> None:
-    node = load_lora(graph, model_parts(graph, "sd15")["model"], write(tensors()))
-    graph.add("PreviewAny", source=[node, 2])
-    with pytest.raises(GraphFailed, match=sentence) as caught:
-        graph.run()
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("content", "sentence"), [(b"", "is empty"), (b"PK\x03\x04pickled", "pickled PyTorch file")])
-def test_a_file_that_is_no_safetensors_is_refused(
-    graph: GraphBuilder, loras: Path, content: bytes, sentence: str
-) -> None:
-    name = f"broken_{len(content)}.safetensors"
-    (loras / name).write_bytes(content)
-    graph.add("PreviewAny", source=[load_lora(graph, mannequin_parts(graph)["model"], name), 2])
-    with pytest.raises(GraphFailed, match=rf"{name} is .*{sentence}|{name} {sentence}"):
-        graph.run()
-
-
-def test_a_file_that_is_not_there_is_named_with_its_folder(graph: GraphBuilder) -> None:
-    graph.add("PreviewAny", source=[load_lora(graph, mannequin_parts(graph)["model"], "gone.safetensors"), 2])
-    with pytest.raises(GraphRefused, match=r"lora_name is 'gone\.safetensors', which is not in models/loras/"):
-        graph.run()
-
-
-def test_a_replaced_file_is_loaded_again(graph: GraphBuilder, save: Save, loras: Path) -> None:
-    name = save(adapted(load(MANNEQUIN), rank=2))
-    node = load_lora(graph, mannequin_parts(graph)["model"], name)
-    assert shown(graph, node)[1].startswith("rank: 2,")
-    export.save(adapted(load(MANNEQUIN), rank=5), loras / name, {})
-    graph.prompt.clear()
-    node = load_lora(graph, mannequin_parts(graph)["model"], name)
-    assert shown(graph, node)[1].startswith("rank: 5,")

@@ -102,3 +102,9 @@ def new_people(folder: Folder, tmp_path: Path, new_base: Callable[[str], BaseMod
         return People(chosen, base, regions, tmp_path / "cache", mark, **options)
 
     return make
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairhands.people.people.PICTURES_IN_PIECE", 4)
+    monkeypatch.setattr("fairhands.people.people.CAPTIONS_IN_PIECE", 3)

@@ -3,8 +3,6 @@
 import logging
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,20 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from devtools.paths import ROOT
-from fairhands.base_models import BaseModel, load
+from fairhands.base_models import BaseModel
 from fairhands.people.people import People
 from fairhands.people.reading import read_sized
 from fairhands.training.draw import draw_of
 from tests.adapters.bases import FAMILIES
-from tests.base_models.checkpoints import write_folder
 from tests.people.conftest import Folder, NewPeople
-
-
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairhands.people.people.PICTURES_IN_PIECE", 4)
-    monkeypatch.setattr("fairhands.people.people.CAPTIONS_IN_PIECE", 3)
 
 
 class Counting:
@@ -295,37 +285,3 @@ def test_a_full_disk_leaves_nothing_half_written(folder: Folder, new_people: New
     assert not list((tmp_path / "cache" / "latents").rglob("*.npy"))
     assert not list((tmp_path / "cache" / "latents").rglob("*part*"))
     assert len(new_people().training) == 12
-
-
-LAUNCH = "accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2 --main_process_port 0"
-TWO_PROCESSES = """
-import sys
-from pathlib import Path
-
-from fairhands.people import people
-from fairhands.people.settings import DataSettings
-from fairhands.training.processes import state
-from tests.adapters.bases import tiny
-
-people.PICTURES_IN_PIECE, people.CAPTIONS_IN_PIECE = 4, 3
-base, encoded = tiny("SD 1.5", Path(sys.argv[3])), []
-encode = base.encode
-base.encode = lambda pictures: encoded.extend(pictures) or encode(pictures)
-settings = DataSettings(prepared=(Path(sys.argv[1]),), resolution=64, bucket_step=16)
-found = people.People(settings, base, ["face", "hand"], Path(sys.argv[2]), "base")
-Path(sys.argv[2], f"told{state().process_index}").write_text(f"{len(encoded)} {len(found.training)}")
-"""
-
-
-@pytest.mark.usefixtures("small_pieces")
-def test_two_processes_share_the_encoding(folder: Folder, new_people: NewPeople, tmp_path: Path) -> None:
-    write_folder(tmp_path / "base", xl=False)
-    (tmp_path / "two.py").write_text(TWO_PROCESSES)
-    command = [sys.executable, "-m", *LAUNCH.split(), str(tmp_path / "two.py"), str(folder.path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, str(tmp_path / "two"), str(tmp_path / "base")], check=True, env=environment, timeout=240)
-    told = [(tmp_path / "two" / f"told{process}").read_text() for process in range(2)]
-    assert sorted(told) == ["4 12", "8 12"]
-    new_people(load(tmp_path / "base"))
-    for path in (tmp_path / "cache").rglob("*.npy"):
-        assert (tmp_path / "two" / path.relative_to(tmp_path / "cache")).read_bytes() == path.read_bytes()

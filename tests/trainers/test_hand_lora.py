@@ -227,7 +227,7 @@ def test_what_is_no_base_is_named(run: Run, tmp_path: Path, names: list[str], fo
         ((), '[[prompts]]\npositives = ["a"]\n', '"prompts.0.negatives" in hands.toml should name at least one'),
         (("--trainin.steps", "3"), None, 'closest known key is "training.steps"'),
         (("--preset", "mannequinn"), None, 'the nearest is "mannequin"'),
-        (("--preset", "hands"), None, "prompt: expected one of 'hand', 'right hand', 'malformed hand' or nothing"),
+        (("--preset", "hands"), None, "prompt: expected one of 'hand', 'right hand', "),
         (("--start.kind", "pictures"), PROMPTS, "start.pictures should be their folder, found None"),
         (("--start.kind", "pictures", "--start.pictures", "."), PROMPTS, "which holds no pictures"),
         (("--training.optimiser", "adamw8bit"), PROMPTS, "the optimiser adamw8bit needs "),
