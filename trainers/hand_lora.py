@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from fairhands.adapters.base import load_base
 from fairhands.adapters.export import save
 from fairhands.adapters.lora import LoraAdapter
 from fairhands.base_models import BaseModel, fingerprint
 from fairhands.sliders.checks import check
 from fairhands.sliders.settings import Settings
 from fairhands.sliders.training import Slider
-from fairhands.training.base import load_base
 from fairhands.training.configuration import from_command_line
 from fairhands.training.loop import Loop
 from fairhands.training.processes import device

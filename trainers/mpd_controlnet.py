@@ -12,11 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from fairhands.adapters.base import load_base
 from fairhands.adapters.control import Control, dropped
 from fairhands.adapters.control_file import read, save
 from fairhands.adapters.controlnet import ControlNet
 from fairhands.adapters.eight_bit import in_eight_bits
 from fairhands.adapters.t2i_adapter import T2IAdapter
+from fairhands.adapters.training import AdapterTraining
 from fairhands.base_models import BaseModel, Text, fingerprint
 from fairhands.fairness.control_samples import ControlSamples, ControlSampleSettings
 from fairhands.fairness.objectives import Objectives
@@ -25,8 +27,6 @@ from fairhands.fairness.settings import FairSettings, check
 from fairhands.fairness.training import FairTraining
 from fairhands.people.batch import Batch
 from fairhands.people.people import People
-from fairhands.training.adapters import AdapterTraining
-from fairhands.training.base import load_base
 from fairhands.training.configuration import from_command_line
 from fairhands.training.loop import Decay
 from fairhands.training.training_program import run

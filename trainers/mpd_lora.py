@@ -12,9 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from fairhands.adapters.base import load_base
 from fairhands.adapters.export import save
 from fairhands.adapters.lora import LoraAdapter
 from fairhands.adapters.settings import LoraSettings
+from fairhands.adapters.training import AdapterTraining
 from fairhands.base_models import BaseModel, Text, fingerprint
 from fairhands.fairness.objectives import Objectives
 from fairhands.fairness.run import MadeBy, train_fairly
@@ -23,8 +25,6 @@ from fairhands.fairness.settings import FairSettings, check
 from fairhands.fairness.training import FairTraining
 from fairhands.people.batch import Batch
 from fairhands.people.people import People
-from fairhands.training.adapters import AdapterTraining
-from fairhands.training.base import load_base
 from fairhands.training.configuration import from_command_line
 from fairhands.training.loop import Decay
 from fairhands.training.training_program import run

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ..training.adapters import AdapterTraining
+from ..adapters.training import AdapterTraining
 from ..training.loop import Loop
 from .report import last_means, write_report
 from .settings import FairSettings, new_fair_backward

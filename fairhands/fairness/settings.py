@@ -9,12 +9,12 @@ import torch
 from pydantic import Field, field_validator
 from torch import nn
 
+from ..adapters.base import BaseSettings, check_base
+from ..adapters.training import AdapterTraining
 from ..base_models import BaseModel
 from ..people.settings import DataSettings
 from ..training import optimisers
-from ..training.adapters import AdapterTraining
 from ..training.backward import NewBackward
-from ..training.base import BaseSettings, check_base
 from ..training.configuration import Configuration
 from ..training.processes import device
 from ..training.program import command

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from ..adapters.base import check_base
 from ..base_models import BaseModel
 from ..data.problems import Problems
 from ..training import optimisers
-from ..training.base import check_base
 from ..whole_files import prepare_folder
 from .entries import Entry
 from .pictures import picture_files

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from ..adapters.base import BaseSettings
 from ..adapters.settings import LoraSettings
-from ..training.adapters import AdapterTraining
-from ..training.base import BaseSettings
+from ..adapters.training import AdapterTraining
 from ..training.configuration import Configuration
 from .entries import Attributes
 from .prompts import PRESETS, SliderPrompts

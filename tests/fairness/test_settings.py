@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from fairhands.adapters.training import AdapterTraining
 from fairhands.fairness.settings import FairnessSettings, FairSettings, ObjectiveSettings, check, new_fair_backward
 from fairhands.fairness.strategies import StrategyError
-from fairhands.training.adapters import AdapterTraining
 from fairhands.training.configuration import ConfigurationError, read
 from tests.fairness.layers import OBJECTIVES, inputs, losses, network
 

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,12 @@ from ...people.prepared import FORMAT, METADATA, Line, PreparedPeople, PreparedP
 from ..preparing.packing import sha256_of
 from ..preparing.report import FOLDER
 from ..preparing.whole_folder import replaced_whole, restore
-from .records import REGIONS, Made, Seen
+from .records import REGIONS, Person
 from .report import PeopleReport, write_report
 from .settings import Settings
 
 IN_FOLDER = 1000
 TOLD = "report.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Person:
-    """A picture of people as it is written: with its caption, and its maps by kind ("pose", "depth")."""
-
-    seen: Seen
-    text: str
-    maps: Mapping[str, Made] = field(default_factory=dict)
 
 
 def counts(people: Sequence[Person]) -> dict[str, int]:

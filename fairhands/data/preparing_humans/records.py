@@ -77,3 +77,12 @@ class Made:
 
     file: Path
     sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """A picture of people as it is written: with its caption, and its maps by kind ("pose", "depth")."""
+
+    seen: Seen
+    text: str
+    maps: Mapping[str, Made] = field(default_factory=dict)

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..preparing.filters import Dropped
 from ..preparing.report import Report, figure_of, write_words
 from ..preparing.sheets import MOST, Row, Shown, some, write_sheet
-from .records import FACE, HAND, Part, Seen
-
-if TYPE_CHECKING:
-    from .output import Person
+from .records import FACE, HAND, Part, Person, Seen
 
 COLOURS = {FACE: "lime", HAND: "yellow"}
 SIDE = 240
@@ -18,7 +15,7 @@ SIDE = 240
 PeopleReport = Report[Part | Seen]
 
 
-def write_report(report: PeopleReport, people: Sequence["Person"], folder: Path, **more: Any) -> None:
+def write_report(report: PeopleReport, people: Sequence[Person], folder: Path, **more: Any) -> None:
     """Write the report's files into a new folder; `people`: what was kept, `more`: plain values for its JSON."""
     folder.mkdir()
     write_words(report, folder, **more)
@@ -26,7 +23,7 @@ def write_report(report: PeopleReport, people: Sequence["Person"], folder: Path,
     write_sheet(folder / "dropped.png", dropped_rows(report.dropped), SIDE)
 
 
-def kept_rows(people: Sequence["Person"]) -> list[Row]:
+def kept_rows(people: Sequence[Person]) -> list[Row]:
     """Some of the pictures with their boxes, then, for each kind of map, some pictures each with its map beside it."""
     title = f"{len(people):,} kept; faces green, hands yellow"
     rows = [Row(title, [_with_boxes(person.seen, person.text) for person in some(people)])]

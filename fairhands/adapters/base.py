@@ -6,11 +6,11 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from ..adapters.eight_bit import in_eight_bits
 from ..base_models import BaseModel, folder, load
 from ..base_models.process import Predicts
-from .configuration import Configuration
-from .processes import device
+from ..training.configuration import Configuration
+from ..training.processes import device
+from .eight_bit import in_eight_bits
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 

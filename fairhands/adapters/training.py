@@ -6,8 +6,8 @@ from pydantic import Field
 from torch import nn
 from torch.optim import Optimizer
 
-from .loop import LoopSettings
-from .optimisers import Optimiser, new_optimiser
+from ..training.loop import LoopSettings
+from ..training.optimisers import Optimiser, new_optimiser
 
 
 class AdapterTraining(LoopSettings):
