@@ -5,6 +5,7 @@ Samples the same seeds with each setting in a real ComfyUI that `dev.py` has set
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -39,6 +40,19 @@ WITH_LORA = (TEXTUAL, BOTH, BOTH_EXACT, BOTH_NO_MASK)
 MASKED = {VISUAL_NO_MASK: VISUAL, BOTH_NO_MASK: BOTH}
 FIRST_REFERENCE_SEED = 7 * 10**12
 SEEDS_APART = 10**6
+# Hand Mask While Sampling with its usual settings, but for the background.
+KEPT_BACKGROUND = {
+    "max_hands": 4,
+    "tiles": 1,
+    "look_every": 1,
+    "shape": "hull",
+    "padding": 0.15,
+    "feather": 0,
+    "largest": 1.0,
+    "remember": 0,
+    "fallbacks": "",
+    "keep_background": True,
+}
 FEATURES = "finger judge before its last layer, averaged over places, 128 numbers"
 
 
@@ -159,17 +173,29 @@ def _guidance(name: str, options: Options) -> Guidance | None:
     """What a setting's name stands for."""
     if name == UNGUIDED:
         return None
-    shared = {
-        "first_timestep": options.first_timestep,
-        "last_timestep": options.last_timestep,
-        "window_in": "timesteps",
-        "every": 1,
+    looking = {
         "decoder": "vae",
         "detection_threshold": options.detection_threshold,
         "download_missing": False,
     }
+    window = {
+        "first_timestep": options.first_timestep,
+        "last_timestep": options.last_timestep,
+        "window_in": "timesteps",
+        "every": 1,
+    }
+    return Guidance(
+        options.critic,
+        visual={**window, **looking, **_visual(name, options)} if name != TEXTUAL else None,
+        textual={**window, **looking, **_textual(options)} if name in WITH_LORA else None,
+        mask={**looking, **KEPT_BACKGROUND} if options.keep_background else None,
+        everywhere=name in MASKED,
+    )
+
+
+def _visual(name: str, options: Options) -> dict[str, Any]:
     exact = name in EXACT
-    visual = {
+    return {
         "w": options.exact_w if exact else options.w,
         "mode": "exact" if exact else "fast",
         "schedule": options.schedule,
@@ -178,29 +204,10 @@ def _guidance(name: str, options: Options) -> Guidance | None:
         "weigh_by_score": False,
         "measure_effect": False,
     }
-    textual = {"lora_name": options.lora, "v": options.v, "schedule": "constant", "applies_to": "cond"}
-    mask = {
-        "decoder": "vae",
-        "detection_threshold": options.detection_threshold,
-        "download_missing": False,
-        "max_hands": 4,
-        "tiles": 1,
-        "look_every": 1,
-        "shape": "hull",
-        "padding": 0.15,
-        "feather": 0,
-        "largest": 1.0,
-        "remember": 0,
-        "fallbacks": "",
-        "keep_background": True,
-    }
-    return Guidance(
-        options.critic,
-        visual={**shared, **visual} if name != TEXTUAL else None,
-        textual={**shared, **textual} if name in WITH_LORA else None,
-        mask=mask if options.keep_background else None,
-        everywhere=name in MASKED,
-    )
+
+
+def _textual(options: Options) -> dict[str, Any]:
+    return {"lora_name": options.lora, "v": options.v, "schedule": "constant", "applies_to": "cond"}
 
 
 def _right_hands(options: Options) -> Tensor:

@@ -18,17 +18,15 @@ from fairhands.adapters.control_file import read, save
 from fairhands.adapters.controlnet import ControlNet
 from fairhands.adapters.eight_bit import in_eight_bits
 from fairhands.adapters.t2i_adapter import T2IAdapter
-from fairhands.adapters.training import AdapterTraining
 from fairhands.base_models import BaseModel, Text, fingerprint
 from fairhands.fairness.control_samples import ControlSamples, ControlSampleSettings
 from fairhands.fairness.objectives import Objectives
 from fairhands.fairness.run import MadeBy, train_fairly
-from fairhands.fairness.settings import FairSettings, check
+from fairhands.fairness.settings import FairSettings, FairTrainingSettings, check
 from fairhands.fairness.training import FairTraining
 from fairhands.people.batch import Batch
 from fairhands.people.people import People
 from fairhands.training.configuration import from_command_line
-from fairhands.training.loop import Decay
 from fairhands.training.training_program import run
 
 PROGRAM = "python -m trainers.mpd_controlnet"
@@ -47,20 +45,11 @@ NAMES = {"controlnet": "mpd_controlnet", "t2i": "mpd_t2i_adapter"}
 T2I_STEP = 64
 
 
-class Training(AdapterTraining):
+class Training(FairTrainingSettings):
     """The training itself."""
 
     steps: int = Field(default=51000, ge=1, description="How often the weights are changed.")
     batch: int = Field(default=4, ge=1, description="Examples looked at in a pass, on each device.")
-    learning_rate: float = Field(
-        default=1e-5, gt=0, description="The learning rate after the warm-up (the paper's); about 1 with prodigy."
-    )
-    decay: Decay = Field(
-        default="constant", description="How the learning rate falls after the warm-up: by a cosine to 0, or constant."
-    )
-    sample_every: int = Field(
-        default=1000, ge=1, description="Steps between sample sheets and measures of the held-out pictures."
-    )
 
 
 class Settings(FairSettings):

@@ -16,17 +16,15 @@ from fairhands.adapters.base import load_base
 from fairhands.adapters.export import save
 from fairhands.adapters.lora import LoraAdapter
 from fairhands.adapters.settings import LoraSettings
-from fairhands.adapters.training import AdapterTraining
 from fairhands.base_models import BaseModel, Text, fingerprint
 from fairhands.fairness.objectives import Objectives
 from fairhands.fairness.run import MadeBy, train_fairly
 from fairhands.fairness.samples import Samples, SampleSettings
-from fairhands.fairness.settings import FairSettings, check
+from fairhands.fairness.settings import FairSettings, FairTrainingSettings, check
 from fairhands.fairness.training import FairTraining
 from fairhands.people.batch import Batch
 from fairhands.people.people import People
 from fairhands.training.configuration import from_command_line
-from fairhands.training.loop import Decay
 from fairhands.training.training_program import run
 
 PROGRAM = "python -m trainers.mpd_lora"
@@ -59,20 +57,11 @@ class NetworkSettings(LoraSettings):
         return LoraSettings.model_validate({**self.model_dump(), "alpha": self.alpha or float(self.rank)})
 
 
-class Training(AdapterTraining):
+class Training(FairTrainingSettings):
     """The training itself."""
 
     steps: int = Field(default=20000, ge=1, description="How often the weights are changed.")
     batch: int = Field(default=1, ge=1, description="Examples looked at in a pass, on each device.")
-    learning_rate: float = Field(
-        default=1e-5, gt=0, description="The learning rate after the warm-up (the paper's); about 1 with prodigy."
-    )
-    decay: Decay = Field(
-        default="constant", description="How the learning rate falls after the warm-up: by a cosine to 0, or constant."
-    )
-    sample_every: int = Field(
-        default=1000, ge=1, description="Steps between sample sheets and measures of the held-out pictures."
-    )
 
 
 class Settings(FairSettings):

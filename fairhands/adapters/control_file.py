@@ -9,7 +9,8 @@ import torch
 from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.modeling_utils import ModelMixin
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..base_models import BaseModel
@@ -91,8 +92,7 @@ def _weights(path: Path, wanted: ModelMixin) -> dict[str, Tensor]:
     """The tensors of a file in single precision, by diffusers' names."""
     try:
         header = read_header(path)
-        with safe_open(str(path), "pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        weights = load_file(path)
     except HeaderError as error:
         raise WeightFileError(f"{path} is {error}, expected a {_title(wanted)} in safetensors.") from error
     except (SafetensorError, OSError) as error:

@@ -16,6 +16,7 @@ from ..people.settings import DataSettings
 from ..training import optimisers
 from ..training.backward import NewBackward
 from ..training.configuration import Configuration
+from ..training.loop import Decay
 from ..training.processes import device
 from ..training.program import command
 from ..whole_files import prepare_folder
@@ -125,6 +126,20 @@ def new_fair_backward(settings: FairnessSettings, objectives: Sequence[str]) -> 
         return FairBackward(weights, objectives, strategy, settings.refresh_every, settings.batched)
 
     return new
+
+
+class FairTrainingSettings(AdapterTraining):
+    """The training itself, as the paper's."""
+
+    learning_rate: float = Field(
+        default=1e-5, gt=0, description="The learning rate after the warm-up (the paper's); about 1 with prodigy."
+    )
+    decay: Decay = Field(
+        default="constant", description="How the learning rate falls after the warm-up: by a cosine to 0, or constant."
+    )
+    sample_every: int = Field(
+        default=1000, ge=1, description="Steps between sample sheets and measures of the held-out pictures."
+    )
 
 
 class FairSettings(BaseSettings):

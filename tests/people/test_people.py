@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from fairhands.people.people import People
 from fairhands.people.reading import read_sized
 from fairhands.training.draw import draw_of
 from tests.adapters.bases import FAMILIES
+from tests.made.full_disk import limited_file_size
 from tests.people.conftest import Folder, NewPeople
 
 
@@ -271,17 +271,11 @@ def test_captions_are_not_encoded_where_text_encoders_are_trained(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit for the size of files")
 def test_a_full_disk_leaves_nothing_half_written(folder: Folder, new_people: NewPeople, tmp_path: Path) -> None:
-    import resource
-
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"The cache in .* cannot be written or read: .*File too large"):
-            new_people()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    with (
+        limited_file_size(3000),
+        pytest.raises(OSError, match=r"The cache in .* cannot be written or read: .*File too large"),
+    ):
+        new_people()
     assert not list((tmp_path / "cache" / "latents").rglob("*.npy"))
     assert not list((tmp_path / "cache" / "latents").rglob("*part*"))
     assert len(new_people().training) == 12

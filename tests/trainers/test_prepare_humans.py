@@ -6,8 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from fairhands.data.mannequin import draw
 from fairhands.data.preparing.packing import hashes
 from fairhands.data.preparing.pieces import Pieces
 from fairhands.people.prepared import PreparedPeople
+from tests.made.full_disk import limited_file_size
 from trainers import prepare_humans
 
 ROOT = Path(__file__).parents[2]
@@ -137,27 +136,12 @@ def test_two_processes_give_the_same_bytes_as_one(folder: Path, whole: dict[str,
     assert hashes(folder / "two" / "out") == whole
 
 
-@contextmanager
-def limited_file_size() -> Iterator[None]:
-    """What a full disk is to a program: a write fails in the middle."""
-    import resource
-
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit for the size of files")
 def test_on_a_full_disk_it_ends_with_one_sentence_and_goes_on_later(
     folder: Path, whole: dict[str, str], mediapipe_models: Path, capsys: pytest.CaptureFixture[str]
 ):
     shutil.copytree(folder / "whole" / "out.work", folder / "full" / "out.work")
-    with limited_file_size():
+    with limited_file_size(10_000):
         assert run(folder / "full", mediapipe_models) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("python -m trainers.prepare_humans: out was not written: ")
