@@ -75,6 +75,14 @@ def test_a_strength_of_0_gives_the_plain_latent_and_the_trace_says_what_was_kept
     assert told(run, traced.trace)["settings"]["keep_background"] is True
 
 
+def test_in_a_batch_of_three_without_a_hand_all_stay_the_plain_ones(graph: GraphBuilder) -> None:
+    looking = {"first_timestep": 1000.0, "last_timestep": 0.0, "detection_threshold": 1.0}
+    patch = in_order(hand_mask(keep_background=True, detection_threshold=1.0), visual_guidance(CRITIC, **looking))
+    (own,) = changes(graph, sample(graph, "sd15", batch=3), sample(graph, "sd15", patch, batch=3))
+    assert own.shape[0] == 3
+    assert not own.any()
+
+
 def test_the_hand_guided_ksamplers_keep_it_by_their_own_switch(graph: GraphBuilder) -> None:
     parts = graph.checkpoint()
     latent = [graph.add("EmptyLatentImage", width=128, height=128, batch_size=1), 0]
