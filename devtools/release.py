@@ -26,13 +26,11 @@ def faults(tag: str, repository: str) -> list[str]:
     version, address = _value(project, "version"), _value(project, "Repository")
     found = []
     if tag != f"v{version}":
-        found.append(f"The tag is {tag}, but pyproject.toml's version is {version}: tag v{version}, or change the version.")
+        found.append(f"The tag is {tag}, but pyproject.toml's version is {version}: change the one or the other.")
     if f"\n## {version}\n" not in changelog:
         found.append(f"CHANGELOG.md has no part headed {version}: write what is new in it.")
     if address != f"https://github.com/{repository}":
-        found.append(
-            f"pyproject.toml's Repository is {address}, but this is {repository}: change the addresses in pyproject.toml."
-        )
+        found.append(f"pyproject.toml's Repository is {address}, but this is {repository}: change the addresses there.")
     return found
 
 
@@ -40,7 +38,7 @@ def _value(project: str, key: str) -> str:
     # Python 3.10 cannot read TOML by itself.
     found = re.search(rf'^{key} = "([^"]*)"$', project, re.MULTILINE)
     if found is None:
-        raise ValueError(f"pyproject.toml: expected a line `{key} = \"...\"`, found none")
+        raise ValueError(f'pyproject.toml: expected a line `{key} = "..."`, found none')
     return found[1]
 
 

@@ -34,7 +34,7 @@ def test_the_dependencies_are_those_of_the_requirements() -> None:
 def test_icon_and_banner_lie_where_their_addresses_lead_and_have_the_registrys_shapes(
     key: str, shape: tuple[int, int]
 ) -> None:
-    start = PROJECT["urls"]["Repository"].replace("https://github.com/", "https://raw.githubusercontent.com/") + "/main/"
+    start = PROJECT["urls"]["Repository"].replace("github.com", "raw.githubusercontent.com") + "/main/"
     assert COMFY[key].startswith(start)
     with Image.open(ROOT / COMFY[key].removeprefix(start)) as picture:
         assert picture.size == shape

@@ -31,7 +31,9 @@ STUDIO_KINDS: tuple[str, ...] = (RIGHT, "four_fingers", "six_fingers", "fused", 
 
 SMALLEST = 64
 FIGURE_HEADS = (0.185, 0.2)
-"""Half the height of a figure's face, in the picture's shorter side."""
+"""Half the height of a figure's face, in a figure's own unit: what the picture's shorter side is to other scenes."""
+FIGURE_UNIT = 0.6
+"""A figure's own unit, in the picture's shorter side: what makes hands and faces small parts of the picture."""
 
 
 @dataclass(frozen=True)
@@ -81,22 +83,25 @@ def draw(
     kind: str | None = None,
     body: bool = False,
     studio: bool = False,
+    right: float = 0.5,
 ) -> Mannequin:
     """Draws one picture; the same arguments always give the same one, and another `size` shows the same scene.
 
     `size` is the side or (height, width) in pixels, 64 or more. `kind` is one of `KINDS` for all hands; None draws
-    each right or malformed with equal chance. With `body` a person raises the hands, at most two. With `studio` the
-    world is simple enough to be learnt by a small model: the back of one upright hand, large, before a plain gradient;
-    with `body` too, a *figure*: a person whose left hand, raised beside the face, is half as high as the picture.
+    each right with the probability `right`, else malformed in one way or another. With `body` a person raises the
+    hands, at most two. With `studio` the world is simple enough to be learnt by a small model: the back of one upright
+    hand, large, before a plain gradient; with `body` too, a *figure*: a person before any background whose left hand,
+    raised beside the face, is 0.3 times as high as the picture.
     Raises ValueError for arguments outside of these.
     """
     rows, columns = _checked(seed, size, hands, kind, body, studio)
-    short = min(rows, columns)
+    figure = body and studio
+    short = min(rows, columns) * (FIGURE_UNIT if figure else 1)
     height, width = rows / short, columns / short
     scene = _stream(seed, 0)
     light, skin = _draw_light(scene), draw_skin(scene)
-    drawn = [_draw_hand(seed, number, kind, skin, studio) for number in range(hands)]
-    paint_background = draw_studio_background if studio else draw_background
+    drawn = [_draw_hand(seed, number, kind, skin, studio, right) for number in range(hands)]
+    paint_background = draw_studio_background if studio and not body else draw_background
     picture = paint_background(_stream(seed, 1), rows, columns, skin)
     person = _draw_person(scene, height, width, skin, studio) if body else None
     if person:
@@ -145,11 +150,11 @@ def _draw_light(rng: Generator) -> Floats:
     return light / np.linalg.norm(light)
 
 
-def _draw_hand(seed: int, number: int, kind: str | None, skin: Floats, studio: bool) -> _Hand:
+def _draw_hand(seed: int, number: int, kind: str | None, skin: Floats, studio: bool, right: float) -> _Hand:
     rng, choices = _stream(seed, 2 + 2 * number), _stream(seed, 3 + 2 * number)
     kinds = STUDIO_KINDS if studio else KINDS
     malformed = kinds[1 + int(choices.integers(len(kinds) - 1))]
-    drawn = RIGHT if choices.random() < 0.5 else malformed
+    drawn = RIGHT if choices.random() < right else malformed
     pose = draw_studio_pose(rng) if studio else draw_pose(rng)
     kind = drawn if kind is None else kind
     nail = skin * 0.55 + np.array([1.0, 0.82, 0.80]) * 0.45 if rng.random() < 0.88 else draw_colour(rng, skin)
@@ -217,7 +222,7 @@ def _beside(person: Person, drawn: list[_Hand], rng: Generator) -> list[_Placed]
     return placed
 
 
-def _paint_behind(picture: Samples, person: Person, placed: list[_Placed], light: Floats, short: int) -> None:
+def _paint_behind(picture: Samples, person: Person, placed: list[_Placed], light: Floats, short: float) -> None:
     """Draws the person without forearms, in place; an arm whose hand is not raised hangs down."""
     scale = short * OVERSAMPLING
     paint_person(picture, person, light, scale)
@@ -230,7 +235,7 @@ def _paint_behind(picture: Samples, person: Person, placed: list[_Placed], light
         paint_upper_arm(picture, person, side, elbow, light, scale)
 
 
-def _paint_hands(picture: Samples, placed: list[_Placed], light: Floats, short: int) -> list[Samples]:
+def _paint_hands(picture: Samples, placed: list[_Placed], light: Floats, short: float) -> list[Samples]:
     """Draws the hands one over the other, in place; returns how much of each pixel shows each of them."""
     scale, visible = short * OVERSAMPLING, []
     for hand, at in placed:
@@ -252,7 +257,7 @@ def _box(mask: NDArray[np.bool_]) -> Box:
     return (left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top)
 
 
-def _in_pixels(area: Area, short: int, rows: int, columns: int) -> Box:
+def _in_pixels(area: Area, short: float, rows: int, columns: int) -> Box:
     left, top = max(0, round(area.x * short)), max(0, round(area.y * short))
     right, bottom = round((area.x + area.width) * short), round((area.y + area.height) * short)
     return (left, top, min(right, columns) - left, min(bottom, rows) - top)

@@ -7,7 +7,7 @@ from torch.nn import functional
 from ..data.mannequin import draw
 from .fingers import INPUT_SIZE, VERDICTS
 
-HAND_LEFT, HAND_TOP, HAND_SIDE = 3 / 8, 1 / 24, 5 / 8
+HAND_LEFT, HAND_TOP, HAND_SIDE = 0.46, 0.43, 0.375
 """The square of a figure's picture that its hand never leaves, in the picture's side."""
 
 

@@ -81,7 +81,7 @@ def check_judge(judge: FingerJudge, seen: Callable[[Tensor], Tensor], size: int)
     if accuracy < LEAST_ACCURACY:
         raise JudgeError(
             f"the judge is right about {accuracy:.0%} of drawn figures' hands, at least {LEAST_ACCURACY:.0%} is "
-            "wanted: train one with `python -m trainers.finger_judge --figures true`"
+            "wanted, as weights/finger_judge.safetensors reaches"
         )
     return accuracy
 

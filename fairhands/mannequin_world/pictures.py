@@ -10,7 +10,7 @@ from tqdm import tqdm
 from ..data.mannequin import STUDIO_KINDS, draw
 
 PICTURE_SIZE = 128
-FIGURE_SIZE = 192
+FIGURE_SIZE = 256
 _DRAWN_AT_ONCE = 50
 
 
@@ -22,18 +22,20 @@ class Pictures(NamedTuple):
 
 
 class _Drawn(Dataset[tuple[Tensor, int]]):
-    def __init__(self, first_seed: int, count: int, size: int, kind: str | None, body: bool) -> None:
+    def __init__(self, first_seed: int, count: int, size: int, kind: str | None, body: bool, right: float) -> None:
         self.first_seed = first_seed
         self.count = count
         self.size = size
         self.kind = kind
         self.body = body
+        self.right = right
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        drawn = draw(self.first_seed + number, self.size, kind=self.kind, body=self.body, studio=True)
+        seed = self.first_seed + number
+        drawn = draw(seed, self.size, kind=self.kind, body=self.body, studio=True, right=self.right)
         return torch.from_numpy(drawn.picture).permute(2, 0, 1).contiguous(), STUDIO_KINDS.index(drawn.kind[0])
 
 
@@ -44,6 +46,7 @@ def draw_pictures(
     workers: int = 2,
     kind: str | None = None,
     body: bool = False,
+    right: float = 0.5,
 ) -> Pictures:
     """The pictures of `count` seeds from `first_seed` on; the same ones for the same arguments.
 
@@ -54,12 +57,14 @@ def draw_pictures(
         workers: processes that draw.
         kind: one of `STUDIO_KINDS` for all hands, or None for any.
         body: figures rather than hands alone.
+        right: share of right hands where the kind is any, in 0..1.
     """
-    loader = DataLoader(_Drawn(first_seed, count, size, kind, body), batch_size=_DRAWN_AT_ONCE, num_workers=workers)
+    drawn = _Drawn(first_seed, count, size, kind, body, right)
+    loader = DataLoader(drawn, batch_size=_DRAWN_AT_ONCE, num_workers=workers)
     pictures = torch.empty((count, 3, size, size), dtype=torch.uint8)
     kinds = torch.empty(count, dtype=torch.int64)
-    for number, (drawn, places) in enumerate(tqdm(loader, desc="drawing hands", unit="batch")):
+    for number, (shown, places) in enumerate(tqdm(loader, desc="drawing hands", unit="batch")):
         start = number * _DRAWN_AT_ONCE
-        pictures[start : start + len(drawn)] = drawn
-        kinds[start : start + len(drawn)] = places
+        pictures[start : start + len(shown)] = shown
+        kinds[start : start + len(shown)] = places
     return Pictures(pictures, kinds)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from fairhands.evaluation.figures import drawn_figures
-from fairhands.evaluation.fingers import INPUT_SIZE, VERDICTS, FingerJudge, read
+from fairhands.evaluation.fingers import INPUT_SIZE, VERDICTS, FingerJudge
 from fairhands.evaluation.measures import wilson_interval
 from fairhands.evaluation.people_scores import (
     FACE,
@@ -19,8 +19,6 @@ from fairhands.evaluation.people_scores import (
 )
 from fairhands.hands import files
 from fairhands.hands.detector import FaceDetector, HandDetector
-
-WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
 class Oracle(FingerJudge):
@@ -52,8 +50,8 @@ def test_the_judge_is_shown_hands_and_counts_right_ones() -> None:
 
 
 def test_a_judge_that_does_not_know_figures_is_refused() -> None:
-    with pytest.raises(JudgeError, match=r"right about \d+% of drawn figures' hands, .* --figures true"):
-        check_judge(read(WEIGHTS / "finger_judge.safetensors"), lambda pictures: pictures, 192)
+    with pytest.raises(JudgeError, match=r"right about \d+% of drawn figures' hands, .* as weights/finger_judge"):
+        check_judge(FingerJudge().eval(), lambda pictures: pictures, 128)
 
 
 def test_a_judge_is_tried_on_what_the_autoencoder_makes_of_figures() -> None:

@@ -25,10 +25,10 @@ def test_figures_are_prepared_people_with_right_hands_and_faces(
     assert people.manifest["counts"] == {"pictures": 3, "face": 3, "hand": 3}
     assert people.manifest["command"].startswith("python -m trainers.draw_mannequins --workers 0 --figures true")
     for number, line in enumerate(people.lines):
-        scene = draw(7 * 10**6 + number, 192, kind="right", body=True, studio=True)
+        scene = draw(7 * 10**6 + number, 256, kind="right", body=True, studio=True)
         picture = np.asarray(Image.open(people.path(line.file_name)))
         assert np.array_equal(picture, scene.picture)
-        assert (line.text, line.width, line.height) == ("person", 192, 192)
+        assert (line.text, line.width, line.height) == ("person", 256, 256)
         assert [tuple(box) for box in line.boxes["hand"]] == list(scene.boxes)
         assert [tuple(box) for box in line.boxes["face"]] == [scene.face_box]
 

@@ -68,9 +68,9 @@ def test_figures_train_a_models_decoder_and_denoiser_on_and_keep_its_encoder(tmp
     assert not same(ours.taesd_decoder, theirs.taesd_decoder)
     assert not same(trained.denoiser, base.denoiser)
     drawn = torch.load(tmp_path / "mannequin" / "pictures.pt", weights_only=True)["tensors"]["pictures"]
-    assert drawn.shape == (6, 3, 192, 192)
+    assert drawn.shape == (6, 3, 256, 256)
     sheet = Image.open(tmp_path / "mannequin" / "samples" / "denoiser_000003.png")
-    assert sheet.size == (8 * 192, 192), "figures are one prompt"
+    assert sheet.size == (8 * 256, 256), "figures are one prompt"
 
 
 def same(first: nn.Module, second: nn.Module) -> bool:
@@ -96,4 +96,4 @@ def test_a_wrong_argument_is_one_line_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     status, progress = run(tmp_path, *TINY, "--output", "taken")
     assert status == 1
-    assert "taken" in progress.splitlines()[-1]
+    assert progress.splitlines()[-1] == "python -m trainers.mannequin: taken: is a file, expected a folder"
