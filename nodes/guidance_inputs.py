@@ -65,10 +65,16 @@ def schedule_inputs(curve: str) -> list[io.Input]:
             "schedule",
             options=CURVES,
             default=curve,
-            tooltip="How strong over the window: with the share of noise, all alike, with sigma squared (the papers' "
-            "formula, for normalisation none), or fading by a cosine.",
+            tooltip="How strong over the window. noise: with the share of noise, less toward its end. constant: all "
+            "alike. sigma2: with sigma squared, far more at its beginning. cosine: fading to 0.",
         ),
-        io.Int.Input("every", default=1, min=1, max=100, tooltip="Guide only each n-th step of the window."),
+        io.Int.Input(
+            "every",
+            default=1,
+            min=1,
+            max=100,
+            tooltip="Guide only each n-th step of the window. 2 halves what guidance costs.",
+        ),
     ]
 
 
@@ -78,20 +84,22 @@ def decoder_input() -> io.Combo.Input:
         "decoder",
         options=CHOICES,
         default=AUTO,
-        tooltip="vae: the connected VAE, for the gradient on windows around hands. tiny: TAESD from "
-        "models/vae_approx/, far cheaper. auto: tiny where its file is there. The trace says which was used.",
+        tooltip="vae: the connected VAE. tiny: TAESD from models/vae_approx/, far faster. auto: tiny where its file is "
+        "there. The trace says which was used.",
     )
 
 
 def start_mask_input() -> io.Mask.Input:
     """A mask known before sampling."""
-    return io.Mask.Input("start_mask", optional=True, tooltip="Where hands are known to be from the start; any size.")
+    return io.Mask.Input(
+        "start_mask", optional=True, tooltip="Where hands are known to be from the start; of any size."
+    )
 
 
 def patched_outputs() -> list[io.Output]:
     """What a node that patches a MODEL gives."""
     return [
-        io.Model.Output("MODEL", display_name="model"),
+        io.Model.Output("MODEL", display_name="model", tooltip="The guided model, for any sampler or guider."),
         GuidanceTrace.Output(
             "TRACE",
             display_name="trace",

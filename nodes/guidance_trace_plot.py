@@ -18,7 +18,7 @@ class GuidanceTracePlot(io.ComfyNode):
             node_id="FairHandsGuidanceTracePlot",
             display_name="Guidance Trace Plot",
             category=CATEGORY,
-            description="Draws the mask's area and the critic's loss at each guided step.",
+            description="Shows what guidance did: the mask's area and the discriminator's loss at each guided step.",
             inputs=[
                 GuidanceTrace.Input("trace", tooltip="From a Hand-Guided KSampler or a guidance node."),
                 io.Int.Input("width", default=900, min=300, max=4096, tooltip="Width of the plot in pixels."),
@@ -31,7 +31,7 @@ class GuidanceTracePlot(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output("PLOT", display_name="plot"),
+                io.Image.Output("PLOT", display_name="plot", tooltip="The plot as a picture."),
                 io.String.Output("JSON", display_name="json", tooltip="Every number of the trace."),
                 io.Mask.Output("MASK", display_name="mask", tooltip="All hands seen while sampling."),
             ],

@@ -36,7 +36,7 @@ class HandGuidedKSampler(io.ComfyNode):
                 "takes for right hands. Outside the mask nothing changes."
             ),
             inputs=[*connected_inputs(), *step_inputs("seed"), denoise_input(), *guidance_inputs()],
-            outputs=[io.Latent.Output("LATENT", display_name="latent"), *left_outputs()],
+            outputs=[latent_output(), *left_outputs()],
         )
 
     @classmethod
@@ -125,9 +125,15 @@ def step_inputs(seed: str) -> list[io.Input]:
             control_after_generate=True,
             tooltip="The noise's seed; the same seed gives the same picture.",
         ),
-        io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Steps of the sampler."),
+        io.Int.Input("steps", default=20, min=1, max=10000, tooltip="How many steps sampling takes."),
         io.Float.Input(
-            "cfg", default=8.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Classifier-free guidance scale."
+            "cfg",
+            default=8.0,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            round=0.01,
+            tooltip="How closely the picture keeps to the prompts (classifier-free guidance). 1: no negative prompt.",
         ),
         io.Combo.Input("sampler_name", options=SAMPLERS, tooltip="Any of ComfyUI's samplers."),
         io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="Any of ComfyUI's schedulers."),
@@ -137,14 +143,19 @@ def step_inputs(seed: str) -> list[io.Input]:
 def denoise_input() -> io.Float.Input:
     """How much of the latent is drawn anew."""
     return io.Float.Input(
-        "denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Below 1: start from the latent, not from noise."
+        "denoise",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        tooltip="How much is drawn anew. Below 1 the latent's picture shows through.",
     )
 
 
 def guidance_inputs() -> list[io.Input]:
     """Inputs of visual guidance with its usual settings."""
     return [
-        strength_input("w", "Strength of guidance. 0 is the plain KSampler."),
+        strength_input("w", "Strength of guidance. 0 is the plain KSampler. Too much ruins hands; try 1 to 4."),
         *window_inputs("Guidance", unit=False),
         threshold_input("detection_threshold", 0.5),
         download_input(),
@@ -153,9 +164,14 @@ def guidance_inputs() -> list[io.Input]:
     ]
 
 
+def latent_output() -> io.Output:
+    """What is sampled."""
+    return io.Latent.Output("LATENT", display_name="latent", tooltip="The sampled latent, for VAE Decode.")
+
+
 def left_outputs() -> list[io.Output]:
     """What a guided sampler leaves beside its latents."""
     return [
         io.Mask.Output("MASK", display_name="mask", tooltip="All hands seen while sampling, and the start mask."),
-        GuidanceTrace.Output("TRACE", display_name="trace", tooltip="What guidance did at each step."),
+        GuidanceTrace.Output("TRACE", display_name="trace", tooltip="What guidance did at each step, for the plot."),
     ]

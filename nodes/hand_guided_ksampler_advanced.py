@@ -11,7 +11,7 @@ from .decoding import decoder_files
 from .guidance_inputs import refuse_unknown
 from .guidance_patch import guided
 from .guided_sampling import mask_of, sample
-from .hand_guided_ksampler import SAMPLERS, SCHEDULERS, connected_inputs, left_outputs, step_inputs
+from .hand_guided_ksampler import SAMPLERS, SCHEDULERS, connected_inputs, latent_output, left_outputs, step_inputs
 from .mask_inputs import background_input
 from .visual_inputs import refuse_unknown_visual, visual_inputs, visual_plan
 
@@ -33,7 +33,7 @@ class HandGuidedKSamplerAdvanced(io.ComfyNode):
                 "Hand LoRA Guidance and Hand Mask While Sampling before it stay in effect."
             ),
             inputs=[*connected_inputs(), *part_inputs(), *visual_inputs(), background_input()],
-            outputs=[io.Latent.Output("LATENT", display_name="latent"), *left_outputs()],
+            outputs=[latent_output(), *left_outputs()],
         )
 
     @classmethod

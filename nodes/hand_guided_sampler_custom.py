@@ -38,7 +38,7 @@ class HandGuidedSamplerCustom(io.ComfyNode):
                 io.Latent.Input("latent_image", tooltip="The latent to denoise, with its noise mask if it has one."),
             ],
             outputs=[
-                io.Latent.Output("OUTPUT", display_name="output"),
+                io.Latent.Output("OUTPUT", display_name="output", tooltip="The sampled latent, for VAE Decode."),
                 io.Latent.Output("DENOISED_OUTPUT", display_name="denoised_output", tooltip="The last clean estimate."),
                 *left_outputs(),
             ],

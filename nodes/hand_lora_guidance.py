@@ -55,15 +55,17 @@ class HandLoraGuidance(io.ComfyNode):
                 io.Combo.Input(
                     "lora_name", options=folder_paths.get_filename_list("loras"), tooltip="A file in models/loras/."
                 ),
-                strength_input("v", "Strength of the LoRA's difference. 0 is off; below 0 goes the other way."),
+                strength_input(
+                    "v", "Strength of the LoRA's difference. 0 is off; below 0 goes the other way; try 1 to 4."
+                ),
                 *window_inputs("LoRA guidance"),
                 *schedule_inputs("constant"),
                 io.Combo.Input(
                     "applies_to",
                     options=APPLIES_TO,
                     default="cond",
-                    tooltip="cond: the difference in the prediction of the prompt, one more row in the batch. both: "
-                    "that of prompt and negative prompt after CFG, as if the LoRA was loaded.",
+                    tooltip="cond: the difference in the prediction of the prompt. both: that after CFG, as if the "
+                    "LoRA was loaded; it takes longer and wants a smaller v.",
                 ),
                 decoder_input(),
                 threshold_input("detection_threshold", 0.5),
@@ -99,7 +101,10 @@ class HandLoraGuidance(io.ComfyNode):
     ) -> bool | str:
         """Say what is missing before anything runs."""
         if lora_name is not None and folder_paths.get_full_path("loras", lora_name) is None:
-            return f"lora_name is {lora_name!r}, which is not in models/loras/: put the file there and press R."
+            return (
+                f"lora_name is {lora_name!r}, which is not in models/loras/: put the file there, or train one with "
+                "`python -m trainers.hand_lora`, and press R to refresh."
+            )
         return refuse_unknown(
             schedule=(schedule, CURVES),
             applies_to=(applies_to, APPLIES_TO),

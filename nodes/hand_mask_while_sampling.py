@@ -33,7 +33,7 @@ class HandMaskWhileSampling(io.ComfyNode):
                 "Hand Visual Guidance and Hand LoRA Guidance, where their usual settings are not enough."
             ),
             inputs=[
-                io.Model.Input("model", tooltip="The model that guidance nodes patch."),
+                io.Model.Input("model", tooltip="The model that guidance nodes before or behind this one guide."),
                 io.Vae.Input("vae", tooltip="Decodes the estimates in which hands are looked for."),
                 decoder_input(),
                 threshold_input("detection_threshold", 0.5),

@@ -35,7 +35,11 @@ class LoadHandDiscriminator(io.ComfyNode):
                 ),
             ],
             outputs=[
-                HandDiscriminator.Output("DISCRIMINATOR", display_name="discriminator"),
+                HandDiscriminator.Output(
+                    "DISCRIMINATOR",
+                    display_name="discriminator",
+                    tooltip="For Hand Visual Guidance, the Hand-Guided KSamplers and Hand Score.",
+                ),
                 io.String.Output("SUMMARY", display_name="summary", tooltip="How it was trained, as JSON."),
             ],
         )

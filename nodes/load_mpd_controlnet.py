@@ -41,7 +41,7 @@ class LoadMPDControlNet(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.ControlNet.Output("CONTROL_NET", display_name="control_net"),
+                io.ControlNet.Output("CONTROL_NET", display_name="control_net", tooltip="For Apply ControlNet."),
                 io.String.Output("REPORT", display_name="report", tooltip="What the node shows, as text."),
             ],
         )

@@ -52,8 +52,8 @@ class LoadMPDLora(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Model.Output("MODEL", display_name="model"),
-                io.Clip.Output("CLIP", display_name="clip"),
+                io.Model.Output("MODEL", display_name="model", tooltip="The model with the LoRA."),
+                io.Clip.Output("CLIP", display_name="clip", tooltip="The clip with the LoRA, for the prompts."),
                 io.String.Output("REPORT", display_name="report", tooltip="What the node shows, as text."),
             ],
         )

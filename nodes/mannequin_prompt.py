@@ -29,7 +29,13 @@ class MannequinPrompt(io.ComfyNode):
                     tooltip="'hand' is right or malformed by chance; '(nothing)' is the empty negative prompt.",
                 ),
             ],
-            outputs=[io.Conditioning.Output("CONDITIONING", display_name="conditioning")],
+            outputs=[
+                io.Conditioning.Output(
+                    "CONDITIONING",
+                    display_name="conditioning",
+                    tooltip="For the positive or negative input of a sampler.",
+                )
+            ],
         )
 
     @classmethod

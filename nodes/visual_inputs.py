@@ -32,7 +32,7 @@ from .guidance_plan import TIMESTEPS, Plan, VisualPart, WindowInput, changed
 def visual_inputs() -> list[io.Input]:
     """All settings of visual guidance, and how hands are looked for."""
     return [
-        strength_input("w", "Strength. 0 is off. Too much ruins hands; try 1 to 4."),
+        strength_input("w", "Strength of guidance. 0 is off. Too much ruins hands; try 1 to 4."),
         io.Combo.Input(
             "mode",
             options=MODES,
@@ -46,8 +46,8 @@ def visual_inputs() -> list[io.Input]:
             "normalisation",
             options=NORMALISATIONS,
             default="unit",
-            tooltip="unit: steps of a known size. cfg: as large as CFG's own. clip: at most unit. none: the "
-            "gradient as it is, whose size depends on critic and timestep.",
+            tooltip="How large a step of w 1 is. unit: the same for every model. cfg: as large as CFG's own. clip: at "
+            "most unit. none: the gradient as it is, whose size depends on discriminator and timestep.",
         ),
         io.Int.Input(
             "recurrence",
@@ -60,7 +60,8 @@ def visual_inputs() -> list[io.Input]:
         io.Boolean.Input(
             "measure_effect",
             default=False,
-            tooltip="Ask the discriminator again after each step, for the trace. Costs another decoding.",
+            tooltip="Ask the discriminator again after each step, so that the plot shows whether it helped. Costs "
+            "another decoding.",
         ),
         decoder_input(),
         threshold_input("detection_threshold", 0.5),

@@ -1,6 +1,5 @@
-from typing import Any
-
 from devtools.client import ComfyClient
+from devtools.locales import ours
 from devtools.server import ComfyServer
 
 NODES = {
@@ -18,30 +17,35 @@ NODES = {
     "FairHandsLoadMPDControlNet": "Load MPD ControlNet",
     "FairHandsMannequinPrompt": "Mannequin Prompt",
 }
-
-
-def described(client: ComfyClient) -> dict[str, Any]:
-    return {name: node for name, node in client.get("/object_info").items() if name.startswith("FairHands")}
+# Two or three lines of a tooltip.
+LONGEST = 210
+SHARED = {
+    *("decoder", "detection_threshold", "download_missing", "every", "feather", "keep_background", "max_hands"),
+    *("padding", "schedule", "shape", "start_mask", "tiles", "window_in"),
+}
 
 
 def test_the_server_has_every_node_of_the_pack(client: ComfyClient) -> None:
-    assert {name: node["display_name"] for name, node in described(client).items()} == NODES
+    assert {name: node["display_name"] for name, node in ours(client).items()} == NODES
 
 
-def test_every_input_has_a_tooltip(client: ComfyClient) -> None:
-    for name, node in described(client).items():
+def test_every_node_input_and_output_is_explained_in_a_few_sentences(client: ComfyClient) -> None:
+    for name, node in ours(client).items():
+        inputs = {key: each[1].get("tooltip") for group in node["input"].values() for key, each in group.items()}
+        outputs = dict(zip(node["output_name"], node["output_tooltips"], strict=True))
+        for key, text in {"": node["description"], **inputs, **outputs}.items():
+            assert text, f"{name}.{key}"
+            assert text.endswith("."), f"{name}.{key}: {text}"
+            assert len(text) <= LONGEST, f"{name}.{key}: {text}"
+
+
+def test_settings_that_several_nodes_share_are_explained_alike(client: ComfyClient) -> None:
+    explained: dict[str, set[str]] = {}
+    for node in ours(client).values():
         for group in node["input"].values():
-            for key, specification in group.items():
-                assert specification[1].get("tooltip"), f"{name}.{key}"
-
-
-def test_every_node_has_a_help_page_that_names_its_inputs(client: ComfyClient) -> None:
-    for name, node in described(client).items():
-        with_page = f"/extensions/fairhands/docs/{name}.md"
-        page = client.text(with_page)
-        for group in node["input"].values():
-            for key in group:
-                assert key in page or len(group) < 4, f"{name}.{key} is not on its help page"
+            for key, each in group.items():
+                explained.setdefault(key, set()).add(each[1]["tooltip"])
+    assert all(len(texts) == 1 for key, texts in explained.items() if key in SHARED)
 
 
 def test_the_pack_loads_without_a_complaint(server: ComfyServer, client: ComfyClient) -> None:
