@@ -13,6 +13,7 @@ from ..fairhands.hands.preview import draw_hands
 from .connections import CATEGORY, BoundingBox, PoseKeypoint
 from .detector import download_input, hand_detector, threshold_input
 from .mask_inputs import feather_input, search_inputs, shape_inputs
+from .search_words import search_words
 
 
 class HandDetectionMask(io.ComfyNode):
@@ -26,6 +27,7 @@ class HandDetectionMask(io.ComfyNode):
             node_id="FairHandsHandDetectionMask",
             display_name="Hand Detection Mask",
             category=CATEGORY,
+            **search_words("find hands", "hand detector", "hand segmentation", "fingers"),
             description="Finds hands with MediaPipe and draws a mask over them. No hand gives an empty mask.",
             inputs=[
                 io.Image.Input("image", tooltip="Pictures to search; a batch is searched picture by picture."),

@@ -15,6 +15,7 @@ from .guidance_inputs import refuse_unknown, start_mask_input, strength_input, w
 from .guidance_patch import guided
 from .guided_sampling import mask_of, sample
 from .mask_inputs import background_input
+from .search_words import search_words
 from .visual_inputs import visual_plan
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
@@ -31,6 +32,7 @@ class HandGuidedKSampler(io.ComfyNode):
             node_id="FairHandsHandGuidedKSampler",
             display_name="Hand-Guided KSampler",
             category=CATEGORY,
+            **search_words("fix hands", "better hands", "fingers", "bad hands"),
             description=(
                 "Samples as the KSampler does, and moves the hands it finds on the way toward what the discriminator "
                 "takes for right hands. Outside the mask nothing changes."

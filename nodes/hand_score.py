@@ -17,6 +17,7 @@ from .guidance_inputs import refuse_unknown
 from .hand_scoring import Find, Judgement, among_given, by_detector, judge
 from .mask_inputs import search_inputs
 from .node_text import shown_text
+from .search_words import search_words
 
 
 class HandScore(io.ComfyNode):
@@ -29,6 +30,7 @@ class HandScore(io.ComfyNode):
             node_id="FairHandsHandScore",
             display_name="Hand Score",
             category=CATEGORY,
+            **search_words("count fingers", "hand quality", "best of batch", "bad hands"),
             description=(
                 "Asks the discriminator how right each hand is, and picks the picture of a batch with the best hands."
             ),

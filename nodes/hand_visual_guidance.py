@@ -10,6 +10,7 @@ from .connections import CATEGORY, HandDiscriminator
 from .decoding import decoder_files
 from .guidance_inputs import patched_outputs
 from .guidance_patch import guided
+from .search_words import search_words
 from .visual_inputs import refuse_unknown_visual, visual_inputs, visual_plan
 
 
@@ -23,6 +24,7 @@ class HandVisualGuidance(io.ComfyNode):
             node_id="FairHandsHandVisualGuidance",
             display_name="Hand Visual Guidance",
             category=CATEGORY,
+            **search_words("fix hands", "better hands", "fingers", "bad hands"),
             description=(
                 "Makes any sampler move the hands it draws toward what the discriminator takes for right hands, inside "
                 "a mask of the hands found on the way."

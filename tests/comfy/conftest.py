@@ -1,6 +1,5 @@
 """A real ComfyUI server with the pack and the probe nodes, shared by all tests of this folder."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,9 @@ import pytest
 from comfy_graphs import GraphBuilder
 from PIL import Image
 
-from devtools import comfyui, environment, models
 from devtools.client import ComfyClient
+from devtools.comfyui import ComfyUI
+from devtools.environment import Environment
 from devtools.paths import CRITIC
 from devtools.server import ComfyServer
 from fairhands.data import mannequin
@@ -20,22 +20,13 @@ HAND_SEED = 13
 PROBES = Path(__file__).parent / "probe_nodes"
 
 
-def _without_comfyui(reason: str) -> None:
-    """No ComfyUI is a failure under CI, and a reason to skip at a developer's machine that has none."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    prepared, comfy_ui = environment.current(), comfyui.present()
-    if prepared is None or comfy_ui is None or models.missing():
-        _without_comfyui("ComfyUI, or a model file for it, is not there: run the tests with `python3 dev.py test`")
-        raise AssertionError
+def server(
+    comfyui_set_up: tuple[ComfyUI, Environment], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ComfyServer]:
     base = tmp_path_factory.mktemp("comfy")
     shutil.copytree(PROBES, base / "custom_nodes" / "probe_nodes")
-    with ComfyServer(comfy_ui, prepared, base) as running:
+    with ComfyServer(*comfyui_set_up, base) as running:
         yield running
 
 
