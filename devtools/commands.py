@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import GROUPS
 
-from . import comfyui, environment, models
+from . import browser, comfyui, environment, models
 from .memory import KEEP_MEMORY
 from .paths import BASE, ROOT, venv_python
 from .server import ComfyServer
@@ -18,9 +18,11 @@ from .steps import StepFailed
 DESCRIPTION = "FairHands in one command each: set-up, demo, tests. Needs Python 3.10 to 3.13 and git, and nothing else."
 
 EPILOG = """environment variables:
-  COMFYUI_PATH  a ComfyUI of your own to use (otherwise one is fetched into .fairhands/)
+  COMFYUI_PATH       a ComfyUI of your own to use (otherwise one is fetched into .fairhands/)
+  FAIRHANDS_BROWSER  the Chromium or Chrome that the tests of the page use (otherwise the first one on PATH)
 
-Everything that is set up lies in .fairhands/ in this folder; delete it to start over.
+Everything that is set up lies in .fairhands/ in this folder; delete it to start over. Only Chromium is
+installed into the system, where `test` runs as root with apt-get and finds no browser.
 Add --help to a command to see its options."""
 
 
@@ -59,6 +61,7 @@ def test(options: argparse.Namespace) -> int:
         _set_up_all()
     except comfyui.NoComfyUI as failure:
         print(f"dev.py: {failure} The tests that need ComfyUI cannot pass.", file=sys.stderr)
+    browser.prepare()
     return _python("-m", "pytest", *options.arguments)
 
 

@@ -11,6 +11,7 @@ COMFYUI = HOME / "comfyui"
 MODELS = HOME / "models"
 LOGS = HOME / "logs"
 BASE = HOME / "comfy-base"
+SCREENSHOTS = HOME / "screenshots"
 
 MEDIAPIPE = MODELS / "mediapipe"
 CHECKPOINT = MODELS / "checkpoints" / "fairhands_standin_sd15.safetensors"

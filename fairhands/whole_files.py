@@ -40,7 +40,10 @@ def prepare_folder(path: Path) -> None:
     """
     if path.is_dir():
         raise IsADirectoryError(21, "Is a folder, expected the name of a file", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(20, "Is a file, expected a folder", str(path.parent)) from error
     _part(path).unlink()
 
 

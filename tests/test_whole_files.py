@@ -55,7 +55,7 @@ def test_a_folder_is_made_and_tried_before_it_is_needed(tmp_path: Path):
     prepare_folder(tmp_path / "new" / "folder" / "weights.safetensors")
     assert list((tmp_path / "new" / "folder").iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(NotADirectoryError, match="Is a file, expected a folder"):
         prepare_folder(tmp_path / "file" / "weights.safetensors")
     with pytest.raises(IsADirectoryError):
         prepare_folder(tmp_path)

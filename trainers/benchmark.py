@@ -96,7 +96,7 @@ def main() -> None:
     except KeyboardInterrupt:
         stop(PROGRAM, 130, "stopped; nothing was written")
     except (StepFailed, WeightFileError, GraphRefused, GraphFailed, ValueError, OSError) as error:
-        stop(PROGRAM, 1, str(error))
+        stop(PROGRAM, 1, error)
     print(summary(figures))
     print(f"Figures, plot and pictures are in {options.out}.")
 

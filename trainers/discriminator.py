@@ -64,13 +64,13 @@ def main() -> None:
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped before the training began; nothing is in {settings.output} but drawn pairs")
     except (ValueError, OSError) as error:
-        stop(PROGRAM, 2, str(error))
+        stop(PROGRAM, 2, error)
     try:
         figures = _trained(critic, training, held_out, texts, check, settings)
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
     except (CheckpointError, PreparedHandsError, OSError) as error:
-        stop(PROGRAM, 1, str(error))
+        stop(PROGRAM, 1, error)
     if state().is_main_process:
         print(f"{settings.output / FILE}: held-out accuracy {figures['accuracy']:.3f}, AUC {figures['auc']:.3f}")
     end()

@@ -18,10 +18,10 @@ from tqdm import tqdm
 from fairhands.data.mannequin import RIGHT, Box, draw
 from fairhands.mannequin_world.pictures import FIGURE_SIZE, PICTURE_SIZE
 from fairhands.mannequin_world.prompts import HAND, PERSON
-from fairhands.people.prepared import Line, write_prepared
+from fairhands.people.prepared import METADATA, Line, write_prepared
 from fairhands.training.configuration import Configuration, from_command_line
 from fairhands.training.program import stop
-from fairhands.whole_files import write_whole
+from fairhands.whole_files import prepare_folder, write_whole
 
 PROGRAM = "python -m trainers.draw_mannequins"
 PURPOSE = "Draw mannequin hands into a folder with metadata.jsonl: a dataset to try the other trainers with."
@@ -57,17 +57,17 @@ class Settings(Configuration):
 def main() -> None:
     settings = from_command_line(Settings, PROGRAM, PURPOSE)
     try:
-        settings.output.mkdir(parents=True, exist_ok=True)
+        prepare_folder(settings.output / METADATA)
         seen = draw_all(settings)
         if settings.figures:
             _write_people(seen, settings)
         else:
             lines = "".join(json.dumps(_line(each, settings)) + "\n" for each in seen)
-            write_whole(settings.output / "metadata.jsonl", lines.encode())
+            write_whole(settings.output / METADATA, lines.encode())
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped; the same command draws {settings.output} anew")
     except OSError as error:
-        stop(PROGRAM, 1, f"{settings.output} could not be written: {error}")
+        stop(PROGRAM, 1, error)
     print(f"{settings.output}: {len(seen)} pictures")
 
 

@@ -1,7 +1,6 @@
 """Train the independent judge: `python -m trainers.finger_judge --model FILE [--config FILE] [--key value ...]`.
 
 It sees drawn pictures, the autoencoder's reconstructions of them, blurred and noisy ones, and pictures without a hand.
-With `--figures true` these are the raised hands of figures, cut out where they stand.
 """
 
 import sys
@@ -14,11 +13,10 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from fairhands.data.mannequin import DATA_VERSION
-from fairhands.evaluation.figures import hand_crops
-from fairhands.evaluation.fingers import INPUT_SIZE, VERDICTS, FingerJudge, is_right, read, write
+from fairhands.evaluation.fingers import INPUT_SIZE, VERDICTS, FingerJudge, is_right, write
 from fairhands.mannequin_world import file
 from fairhands.mannequin_world.autoencoder import Autoencoder
-from fairhands.mannequin_world.pictures import FIGURE_SIZE, Pictures, draw_pictures
+from fairhands.mannequin_world.pictures import Pictures, draw_pictures
 from fairhands.training.checkpoint import CheckpointError
 from fairhands.training.configuration import Configuration, from_command_line
 from fairhands.training.draw import Draw
@@ -26,12 +24,14 @@ from fairhands.training.loop import Loop, LoopSettings, Losses
 from fairhands.training.processes import device
 from fairhands.training.program import stop
 from fairhands.weight_files import WeightFileError
+from fairhands.whole_files import prepare_folder
 
 PROGRAM = "python -m trainers.finger_judge"
 PURPOSE = "Train the judge that counts fingers on mannequin pictures."
 
 FIRST_SEED = 5 * 10**12  # beyond every seed that the critic and the mannequin model are trained with
 FIRST_HELD_OUT_SEED = 6 * 10**12
+FILE = "finger_judge.safetensors"
 AT_ONCE = 8
 NO_HAND = len(VERDICTS) - 1
 WITHOUT_HAND = 0.06  # of a batch
@@ -53,8 +53,6 @@ class Settings(Configuration):
     model: Path = Field(
         default=Path("mannequin/mannequin_model.safetensors"), description="The mannequin model to judge."
     )
-    figures: bool = Field(default=False, description="Judge the raised hands of figures instead of hands alone.")
-    start_from: Path | None = Field(default=None, description="A judge to train on; left out: a new one.")
     output: Path = Field(default=Path("finger_judge"), description="Folder for the judge, its checkpoints and logs.")
     seed: int = Field(default=0, ge=0, lt=1000, description="The same seed gives the same training.")
     pictures: int = Field(default=3000, ge=1, lt=10**6, description="Drawn pictures to learn from.")
@@ -68,46 +66,35 @@ class Settings(Configuration):
 def main() -> None:
     settings = from_command_line(Settings, PROGRAM, PURPOSE)
     try:
-        settings.output.mkdir(parents=True, exist_ok=True)
+        prepare_folder(settings.output / FILE)
         autoencoder = file.read(settings.model).autoencoder
         figures = _train_and_measure(autoencoder.to(device()), settings)
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
     except (CheckpointError, WeightFileError, OSError) as error:
-        stop(PROGRAM, 1, str(error))
+        stop(PROGRAM, 1, error)
     print(", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
 
 
 def _train_and_measure(autoencoder: Autoencoder, settings: Settings) -> dict[str, float]:
     judge = train(*_seen(FIRST_SEED + settings.seed * 10**6, settings.pictures, autoencoder, settings), settings)
     figures = measure(judge, *_seen(FIRST_HELD_OUT_SEED, settings.held_out, autoencoder, settings))
-    what = "figures, the part with their hands," if settings.figures else "hands"
     made_by = {
         "command": f"{PROGRAM} {' '.join(sys.argv[1:])}".rstrip(),
         "seed": settings.seed,
-        "data": f"{settings.pictures} studio pictures of mannequin {what} and their reconstructions",
+        "data": f"{settings.pictures} studio pictures of mannequin hands and their reconstructions",
         "data_version": DATA_VERSION,
         "held_out": {"pictures": settings.held_out, **figures},
         "torch": torch.__version__,
     }
-    write(judge, settings.output / "finger_judge.safetensors", made_by)
+    write(judge, settings.output / FILE, made_by)
     return figures
 
 
 def _seen(first_seed: int, count: int, autoencoder: Autoencoder, settings: Settings) -> tuple[Pictures, Tensor]:
-    """Drawn hands, and what the autoencoder makes of the pictures that they are on."""
-    size = FIGURE_SIZE if settings.figures else INPUT_SIZE
-    drawn = draw_pictures(first_seed, count, size, settings.workers, body=settings.figures)
-    seen = reconstructed(drawn.pictures, autoencoder)
-    if settings.figures:
-        return Pictures(_hands(drawn.pictures), drawn.kinds), _hands(seen)
-    return drawn, seen
-
-
-def _hands(pictures: Tensor) -> Tensor:
-    """The parts of figures that show hands, uint8 [N, 3, S, S] in and [N, 3, 128, 128] out."""
-    parts = [hand_crops(part / 255).mul(255).round().byte() for part in pictures.split(AT_ONCE)]
-    return torch.cat(parts)
+    """Drawn hands, and what the autoencoder makes of them."""
+    drawn = draw_pictures(first_seed, count, INPUT_SIZE, settings.workers)
+    return drawn, reconstructed(drawn.pictures, autoencoder)
 
 
 @torch.no_grad()
@@ -126,7 +113,7 @@ def reconstructed(pictures: Tensor, autoencoder: Autoencoder) -> Tensor:
 def train(drawn: Pictures, seen: Tensor, settings: Settings) -> FingerJudge:
     """The judge, trained on pictures and their reconstructions in turn."""
     torch.manual_seed(settings.seed)
-    network = (read(settings.start_from) if settings.start_from else FingerJudge()).to(device())
+    network = FingerJudge().to(device())
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)  # faster on processors
     loop = Loop(network, settings.training, settings.seed, settings.output, "finger_judge")
 

@@ -34,6 +34,7 @@ from fairhands.training.processes import device
 from fairhands.training.program import stop
 from fairhands.training.sheet import write_sheet
 from fairhands.weight_files import WeightFileError
+from fairhands.whole_files import prepare_folder
 
 PROGRAM = "python -m trainers.mannequin"
 PURPOSE = "Train the mannequin model: a small latent diffusion model of drawn hands, for ComfyUI."
@@ -99,6 +100,7 @@ class Settings(Configuration):
         default=False, description=f"Persons who raise a hand, {FIGURE_SIZE} pixels, instead of hands alone."
     )
     pictures: int = Field(default=16000, ge=1, lt=10**6, description="Drawn pictures to learn from.")
+    right: float = Field(default=0.5, ge=0, le=1, description="Share of the drawn hands that are right.")
     workers: int = Field(default=2, ge=0, description="Processes that draw; 0 draws in the program itself.")
     autoencoder: AutoencoderSettings = Field(default=AutoencoderSettings(), description="The autoencoder's training.")
     denoiser: DenoiserSettings = Field(default=DenoiserSettings(), description="The denoiser's training.")
@@ -108,7 +110,7 @@ def main() -> None:
     settings = from_command_line(Settings, PROGRAM, PURPOSE)
     try:
         base = file.read(settings.start_from) if settings.start_from else None
-        settings.output.mkdir(parents=True, exist_ok=True)
+        prepare_folder(settings.output / MODEL_FILE)
         drawn = _drawn(settings)
         autoencoder = base.autoencoder.to(device()) if base else None
         if autoencoder is None or settings.keep == "encoder":
@@ -121,7 +123,7 @@ def main() -> None:
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
     except (CheckpointError, WeightFileError, OSError) as error:
-        stop(PROGRAM, 1, str(error))
+        stop(PROGRAM, 1, error)
 
 
 def _drawn(settings: Settings) -> Pictures:
@@ -129,11 +131,13 @@ def _drawn(settings: Settings) -> Pictures:
     first_seed = settings.seed * 10**6
     size = FIGURE_SIZE if settings.figures else PICTURE_SIZE
     what = ", figures" if settings.figures else ""
-    made_of = f"data {DATA_VERSION}, {settings.pictures} from seed {first_seed}, {size} px{what}"
+    right = "" if settings.right == 0.5 else f", {settings.right:.0%} right"
+    made_of = f"data {DATA_VERSION}, {settings.pictures} from seed {first_seed}, {size} px{what}{right}"
 
     def make() -> dict[str, Tensor]:
         count, workers = settings.pictures, settings.workers
-        return draw_pictures(first_seed, count, size, workers, body=settings.figures)._asdict()
+        drawn = draw_pictures(first_seed, count, size, workers, body=settings.figures, right=settings.right)
+        return drawn._asdict()
 
     return Pictures(**checkpoint.cached(settings.output / "pictures.pt", made_of, make))
 

@@ -59,8 +59,7 @@ class Evaluation(Configuration):
     )
     judge: Path | None = Field(
         default=None,
-        description="For the mannequin world's figures: a judge that `python -m trainers.finger_judge --figures true` "
-        "has trained.",
+        description="For the mannequin world's figures: weights/finger_judge.safetensors, or another judge.",
     )
 
 
@@ -87,7 +86,7 @@ def main() -> None:
             check(own, own.training, own.output / mpd_lora.FILE, own.network.dropout)
         scorer = _scorer(settings.evaluation)
     except (ValueError, OSError) as error:
-        stop(PROGRAM, 2, str(error))
+        stop(PROGRAM, 2, error)
     try:
         runs = list(_runs(settings, scorer))
         notes = {"settings": settings.model_dump(mode="json", exclude={"output"}), "torch": torch.__version__}
@@ -95,7 +94,7 @@ def main() -> None:
     except KeyboardInterrupt:
         stop(PROGRAM, 130, f"stopped; the same command goes on from the last checkpoint in {settings.output}")
     except (ValueError, OSError, ImportError) as error:
-        stop(PROGRAM, 1, str(error))
+        stop(PROGRAM, 1, error)
     except RuntimeError as error:
         stop_without_memory(PROGRAM, error, mpd_lora.OUT_OF_MEMORY)
 

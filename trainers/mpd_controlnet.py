@@ -6,7 +6,7 @@
 
 import logging
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -26,7 +26,7 @@ from fairhands.fairness.settings import FairSettings, FairTrainingSettings, chec
 from fairhands.fairness.training import FairTraining
 from fairhands.people.batch import Batch
 from fairhands.people.people import People
-from fairhands.training.configuration import from_command_line
+from fairhands.training.configuration import Required, from_command_line
 from fairhands.training.training_program import run
 
 PROGRAM = "python -m trainers.mpd_controlnet"
@@ -55,7 +55,7 @@ class Training(FairTrainingSettings):
 class Settings(FairSettings):
     """What can be chosen about a ControlNet or T2I-Adapter that is trained fairly."""
 
-    base: str = Field(
+    base: Annotated[str, Required()] = Field(
         default="",
         description="The base model: a checkpoint of SD 1.5 or SDXL (.safetensors), a diffusers folder, or its name on "
         "the hub.",

@@ -1,14 +1,14 @@
 """The base model that an adapter is trained on: what can be chosen about it, and how it is loaded."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 
 from ..base_models import BaseModel, folder, load
 from ..base_models.process import Predicts
-from ..training.configuration import Configuration
+from ..training.configuration import Configuration, Required
 from ..training.processes import device
 from .eight_bit import in_eight_bits
 
@@ -18,7 +18,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 class BaseSettings(Configuration):
     """Which base model, and in what precision its frozen weights are kept."""
 
-    base: str = Field(
+    base: Annotated[str, Required()] = Field(
         default="",
         description="The base model: a checkpoint of SD 1.5 or SDXL (.safetensors), a diffusers folder, its name on "
         "the hub, or the mannequin model.",

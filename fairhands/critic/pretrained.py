@@ -164,7 +164,7 @@ def _missing(source: str, allow_download: bool, found: Exception | str) -> str:
     if Path(source).is_dir():
         return f"the folder {source} should hold a transformer's config.json and model.safetensors ({reason})"
     tried = "could not be downloaded from the hub" if allow_download else "is not in the hub's local cache"
-    advice = "check its name and the connection" if allow_download else "allow the download"
+    advice = "check its name and the connection" if allow_download else "allow the download (download = true)"
     return (
         f"the backbone {source} is no local folder and {tried} ({reason}): {advice}, or get config.json and "
         f"model.safetensors from https://huggingface.co/{source} and give the folder that they are in"

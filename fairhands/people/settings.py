@@ -1,17 +1,18 @@
 """What can be chosen about the pictures that a training sees, as a table of a trainer's configuration file."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
-from ..training.configuration import Configuration
+from ..training.configuration import Configuration, Required
 from .arrays import Precision
 
 
 class DataSettings(Configuration):
     """The pictures of people and how they are shown."""
 
-    prepared: tuple[Path, ...] = Field(
+    prepared: Annotated[tuple[Path, ...], Required()] = Field(
         default=(), description="Folders of prepared people, as `python -m trainers.prepare_humans` writes them."
     )
     resolution: int = Field(

@@ -8,6 +8,7 @@ tables are tuples of such.
 import argparse
 import difflib
 import json
+import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,17 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from tomlkit.exceptions import TOMLKitError
 
-COMMAND_LINE = "the command line"
+from .setting_words import Required, comment_words, example_line, form, help_words, meaning, required
+
+__all__ = ["Configuration", "ConfigurationError", "Required", "example", "from_command_line", "leaves", "read"]
+
+COMMAND_LINE = "on the command line"
 LINE_LENGTH = 100
+EXAMPLE = "Settings for `{program} --config FILE`. What is left out or commented out keeps its default."
+EPILOG = (
+    "Tables such as [training] are keys with a dot: --training.steps 100. A LIST is one word, or several as TOML has "
+    'them: \'["a", "b"]\'. What is given here counts before what the file says.'
+)
 
 
 class ConfigurationError(ValueError):
@@ -58,7 +68,7 @@ def from_command_line(
     try:
         known, unknown = parser.parse_known_args(arguments)
         if known.example:
-            print(example(kind))
+            print(example(kind, program))
             parser.exit(0)
         if unknown:
             raise ConfigurationError(_unknown_argument(kind, unknown[0]))
@@ -90,33 +100,26 @@ def read(kind: type[Settings], path: Path | None = None, overrides: Mapping[str,
         raise ConfigurationError(_sentence(kind, error, path, overrides or {})) from None
 
 
-def example(kind: type[Configuration]) -> str:
+def example(kind: type[Configuration], program: str) -> str:
     """A TOML file of every key with its description and its default; reading it gives the defaults."""
-    lines: list[str] = []
-    arrays: list[str] = []
-    table = ""
+    lines = [*_comment(f"{EXAMPLE.format(program=program)}{' Fill in what is REQUIRED.' * bool(_required(kind))}"), ""]
+    for path, words, fields in _tables(kind):
+        if path:
+            lines += [*_comment(words), f"[{path}]"]
+        for name, field in fields:
+            if _element(field) is None:
+                lines += [*_comment(comment_words(field)), example_line(name, field), ""]
     for key, field in leaves(kind):
         if (element := _element(field)) is not None:
-            arrays += _example_of_array(key, field, element)
-            continue
-        parent, _, name = key.rpartition(".")
-        if parent != table:
-            lines.append(f"[{parent}]")
-            table = parent
-        lines += _example_of_key(name, field)
-    return "\n".join([*lines, *arrays])
-
-
-def _example_of_key(name: str, field: FieldInfo) -> list[str]:
-    default = _default(field)
-    return [*_comment(_meaning(field)), f"# {name} =" if default is None else f"{name} = {_toml(default)}", ""]
+            lines += _example_of_array(key, field, element)
+    return "\n".join(lines).rstrip()
 
 
 def _example_of_array(key: str, field: FieldInfo, element: type[Configuration]) -> list[str]:
     """One table of an array with its keys, as a comment: the array is empty until tables of it are given."""
-    lines = [*_comment(_meaning(field)), f"# [[{key}]]"]
+    lines = [*_comment(meaning(field)), f"# [[{key}]]"]
     for name, inner in leaves(element):
-        lines += [f"# {line}".rstrip() for line in _example_of_key(name, inner)[:-1]]
+        lines += [f"# {line}" for line in (*_comment(comment_words(inner)), example_line(name, inner))]
     return [*lines, ""]
 
 
@@ -124,16 +127,32 @@ def _comment(words: str) -> list[str]:
     return textwrap.wrap(words, LINE_LENGTH, initial_indent="# ", subsequent_indent="# ")
 
 
-def leaves(kind: type[Configuration], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+def leaves(kind: type[Configuration]) -> Iterator[tuple[str, FieldInfo]]:
     """Each setting with its dotted key: those of a table after the plain ones, as TOML wants them."""
-    tables: list[tuple[str, type[Configuration]]] = []
+    for path, _, fields in _tables(kind):
+        for name, field in fields:
+            yield f"{path}.{name}" if path else name, field
+
+
+Table = tuple[str, str, list[tuple[str, FieldInfo]]]
+"""The dotted key of a table, its description, and the settings in it; the key of the plain ones is empty."""
+
+
+def _tables(kind: type[Configuration], path: str = "", words: str = "") -> Iterator[Table]:
+    inner: list[tuple[str, FieldInfo, type[Configuration]]] = []
+    plain: list[tuple[str, FieldInfo]] = []
     for name, field in kind.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Configuration):
-            tables.append((f"{prefix}{name}.", field.annotation))
+            inner.append((f"{path}.{name}" if path else name, field, field.annotation))
         else:
-            yield prefix + name, field
-    for path, table in tables:
-        yield from leaves(table, path)
+            plain.append((name, field))
+    yield path, words, plain
+    for key, field, table in inner:
+        yield from _tables(table, key, meaning(field))
+
+
+def _required(kind: type[Configuration]) -> list[tuple[str, FieldInfo]]:
+    return [(key, field) for key, field in leaves(kind) if required(field)]
 
 
 def _element(field: FieldInfo) -> type[Configuration] | None:
@@ -145,21 +164,25 @@ def _element(field: FieldInfo) -> type[Configuration] | None:
 
 
 def _parser(kind: type[Configuration], program: str, purpose: str) -> argparse.ArgumentParser:
+    needed = "".join(f" --{key} {form(field)}" for key, field in _required(kind))
+    width = min(LINE_LENGTH, shutil.get_terminal_size((LINE_LENGTH, 24)).columns - 2)
     parser = _Parser(
         program,
-        usage=f"{program} [--config FILE] [--KEY VALUE ...]",
+        usage=f"{program}{needed} [--config FILE] [--KEY VALUE ...]",
         description=purpose,
+        epilog=EPILOG,
         allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=LINE_LENGTH),
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=width),
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="read the settings from this TOML file")
     parser.add_argument("--example", action="store_true", help="print a TOML file with every key and its default")
-    settings = parser.add_argument_group("settings", "Each is a key of the TOML file too.")
-    for key, field in leaves(kind):
-        default = _default(field)
-        shown = "not set" if default is None else _toml(default)
-        words = f"{_meaning(field)}{_keys(field)} (default: {shown})".replace("%", "%%")
-        settings.add_argument(f"--{key}", dest=key, metavar="VALUE", help=words)
+    for path, table, fields in _tables(kind):
+        title = f"[{path}]" if path else "settings"
+        group = parser.add_argument_group(title, table or "Each is a key of the TOML file too.")
+        for name, field in fields:
+            words = f"{help_words(field)}{_keys(field)}".replace("%", "%%")
+            key = f"{path}.{name}" if path else name
+            group.add_argument(f"--{key}", dest=key, metavar=form(field), help=words)
     return parser
 
 
@@ -168,7 +191,7 @@ def _keys(field: FieldInfo) -> str:
     element = _element(field)
     if element is None:
         return ""
-    return " " + " ".join(f"{name}: {_meaning(inner)}" for name, inner in leaves(element))
+    return " Keys of each: " + " ".join(f"{name}: {help_words(inner)}" for name, inner in leaves(element))
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -212,19 +235,21 @@ def _sentence(
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     setting = max((name for name in overrides if f"{key}.".startswith(f"{name}.")), key=len, default=None)
-    place = str(path) if setting is None else COMMAND_LINE
+    place = f"in {path}" if setting is None else COMMAND_LINE
     if first["type"] == "extra_forbidden":
-        return f'Unknown key "{key}" in {place}: {_closest(kind, key)}.'
+        return f'Unknown key "{key}" {place}: {_closest(kind, key)}.'
     found = overrides[setting] if setting is not None else first["input"]
     problem = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return f'"{key}" in {place} {problem}, found {found!r}.'
+    if first["type"] == "tuple_type":
+        problem = 'should be a list, such as ["a", "b"]'
+    return f'"{key}" {place} {problem}, found {found!r}.'
 
 
 def _unknown_argument(kind: type[Configuration], argument: str) -> str:
     if not argument.startswith("--"):
         return f'Unexpected argument "{argument}": settings are given as --key value; --help lists the keys.'
     key = argument.removeprefix("--").partition("=")[0]
-    return f'Unknown key "--{key}" on {COMMAND_LINE}: {_closest(kind, key)}.'
+    return f'Unknown key "--{key}" {COMMAND_LINE}: {_closest(kind, key)}.'
 
 
 def _closest(kind: type[Configuration], key: str) -> str:
@@ -233,22 +258,11 @@ def _closest(kind: type[Configuration], key: str) -> str:
         if (element := _element(field)) is not None and key.startswith(f"{name}."):
             place = key.removeprefix(f"{name}.").partition(".")[0]
             known = [f"{name}.{place}.{inner}" for inner, _ in leaves(element)]
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f'the closest known key is "{close[0]}"' if close else "no known key is like it; --help lists them"
-
-
-def _meaning(field: FieldInfo) -> str:
-    if not field.description:
-        raise TypeError(f"every setting needs a description, found {field!r}")
-    return field.description
-
-
-def _default(field: FieldInfo) -> object:
-    if field.is_required():
-        raise TypeError(f"every setting needs a default, found {field!r}")
-    default = field.get_default(call_default_factory=True)
-    return default.as_posix() if isinstance(default, Path) else default
-
-
-def _toml(value: object) -> str:
-    return tomlkit.item(list(value) if isinstance(value, tuple) else value).as_string()
+    same = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    # A letter that is missing before a key in the wrong table, and that before a word that is somewhat alike.
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.85) or same
+    close = close or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if not close:
+        return "no known key is like it; --help lists them"
+    names = " or ".join(f'"{name}"' for name in close)
+    return f"the closest known key is {names}"

@@ -33,7 +33,7 @@ def run(
     except KeyboardInterrupt:
         stop(program, 130, "stopped before the training began; what is cached stays")
     except (ValueError, OSError, ImportError) as error:
-        stop(program, 2, str(error))
+        stop(program, 2, error)
     except RuntimeError as error:
         stop_without_memory(program, error, advice)
     try:
@@ -41,7 +41,7 @@ def run(
     except KeyboardInterrupt:
         stop(program, 130, f"stopped; the same command goes on from the last checkpoint in {file.parent}")
     except (ValueError, OSError) as error:
-        stop(program, 1, str(error))
+        stop(program, 1, error)
     except RuntimeError as error:
         stop_without_memory(program, error, advice)
     if state().is_main_process:

@@ -137,6 +137,8 @@ def test_a_name_on_the_hub_is_read_where_it_was_fetched_before(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(BaseModelError, match="somebody/tiny is no file or folder here, and was not fetched"):
         load("somebody/tiny")
+    with pytest.raises(BaseModelError, match=r"models/missing\.safetensors is no file here, expected"):
+        load("models/missing.safetensors")
     stored = tmp_path / "models--somebody--tiny"
     revision = "0123456789abcdef0123456789abcdef01234567"
     shutil.copytree(tiny, stored / "snapshots" / revision)

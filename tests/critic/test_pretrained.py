@@ -225,7 +225,7 @@ def test_a_file_with_its_backbone_needs_no_network_and_no_cache(transformer_fold
         ("dino_vits16", "backbone facebook/dino-vits16 is no local folder and is not in the hub's local cache"),
         (
             "tests/none",
-            "allow the download, or get config.json and model.safetensors from https://huggingface.co/tests",
+            "allow the download .download = true., or get config.json and model.safetensors from https://huggingface.co/tests",
         ),
         ("no name, at all", "backbone no name, at all is no local folder"),
     ],

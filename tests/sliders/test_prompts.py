@@ -59,8 +59,8 @@ def test_prompts_without_an_end_are_refused(tmp_path: Path, missing: str, as_emp
 
 
 def test_the_example_shows_the_keys_of_a_pair() -> None:
-    assert "# [[prompts]]" in example(Wanted)
-    assert '# target = "hands"' in example(Wanted)
+    assert "# [[prompts]]" in example(Wanted, "")
+    assert '# target = "hands"' in example(Wanted, "")
 
 
 def test_the_mannequin_preset_asks_for_what_the_mannequin_model_knows() -> None:

@@ -275,5 +275,5 @@ def test_settings_of_another_shape_do_not_go_on_from_a_checkpoint(run: Run) -> N
 
 
 def test_the_example_configuration_gives_the_defaults(tmp_path: Path) -> None:
-    (tmp_path / "example.toml").write_text(configuration.example(hand_lora.Settings))
+    (tmp_path / "example.toml").write_text(configuration.example(hand_lora.Settings, hand_lora.PROGRAM))
     assert configuration.read(hand_lora.Settings, tmp_path / "example.toml") == hand_lora.Settings()

@@ -260,5 +260,5 @@ def test_too_little_memory_says_what_to_lower(run: Run, monkeypatch: pytest.Monk
 
 
 def test_the_example_configuration_gives_the_defaults(tmp_path: Path) -> None:
-    (tmp_path / "example.toml").write_text(configuration.example(mpd_controlnet.Settings))
+    (tmp_path / "example.toml").write_text(configuration.example(mpd_controlnet.Settings, mpd_controlnet.PROGRAM))
     assert configuration.read(mpd_controlnet.Settings, tmp_path / "example.toml") == mpd_controlnet.Settings()

@@ -280,5 +280,5 @@ def test_too_little_memory_says_what_to_lower(run: Run, tmp_path: Path, monkeypa
 
 
 def test_the_example_configuration_gives_the_defaults(tmp_path: Path) -> None:
-    (tmp_path / "example.toml").write_text(configuration.example(mpd_lora.Settings))
+    (tmp_path / "example.toml").write_text(configuration.example(mpd_lora.Settings, mpd_lora.PROGRAM))
     assert configuration.read(mpd_lora.Settings, tmp_path / "example.toml") == mpd_lora.Settings()

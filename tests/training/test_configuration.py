@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from pydantic import Field
 from fairhands.training.configuration import (
     Configuration,
     ConfigurationError,
+    Required,
     example,
     from_command_line,
     read,
@@ -93,7 +94,7 @@ def test_one_word_is_a_list_of_one_where_a_list_is_wanted():
 
 
 def test_the_example_reads_back_as_the_defaults_and_explains_every_key(tmp_path: Path):
-    text = example(Settings)
+    text = example(Settings, PROGRAM)
     assert read(Settings, write(tmp_path, text)) == Settings()
     for words in ("steps = 100", "# Learning rate.", "[data]", "size = 64", "# limit =", 'device = "cpu"'):
         assert words in text
@@ -108,11 +109,31 @@ def test_an_array_of_tables_is_read_from_the_file_and_from_the_command_line(tmp_
 
 
 def test_the_example_shows_the_keys_of_an_array_of_tables(tmp_path: Path):
-    text = example(Settings)
+    text = example(Settings, PROGRAM)
     assert "# Further folders.\n# [[extra]]\n# # Where it is.\n# path = " in text
+    assert "# # How often it is looked at. (above 0)\n# weight = 1.0" in text
     shown, _, commented = text.partition("# Further folders.\n")
     uncommented = "\n".join(line.removeprefix("# ") for line in commented.splitlines())
     assert read(Settings, write(tmp_path, f"{shown}\n{uncommented}\n")) == Settings(extra=(Folder(),))
+
+
+def test_the_example_says_what_is_required_and_what_each_key_can_be():
+    class Needy(Configuration):
+        base: Annotated[str, Required()] = Field(default="", description="The base model.")
+        folder: Annotated[Path | None, Required(unless="data")] = Field(default=None, description="Pictures.")
+        most: int | None = Field(default=None, ge=1, le=9, description="Most of them.")
+        data: Data = Field(default=Data(), description="What is learnt from.")
+
+    text = example(Needy, PROGRAM)
+    assert text.startswith(f"# Settings for `{PROGRAM} --config FILE`.")
+    assert "Fill in what is REQUIRED." in text
+    assert '# REQUIRED. The base model.\nbase = ""' in text
+    assert '# REQUIRED, unless data is given. Pictures.\n# folder = "PATH"' in text
+    assert "# Most of them. (1 to 9)\n# most = NUMBER" in text
+    assert "# What is learnt from.\n[data]\n# Side of the pictures in pixels. (at least 8)\nsize = 64" in text
+    plain = example(Settings, PROGRAM)
+    assert "REQUIRED" not in plain
+    assert '# Where the work is done. One of: cpu, cuda.\ndevice = "cpu"' in plain
 
 
 def test_a_mistake_in_an_array_of_tables_is_named_with_its_place(tmp_path: Path):
@@ -133,6 +154,11 @@ def test_an_unknown_key_is_refused_with_the_closest_one(tmp_path: Path):
     assert "--help lists them" in sentence_of("zzzzzz = 3", tmp_path)
 
 
+def test_a_key_in_the_wrong_table_is_told_where_it_belongs(tmp_path: Path):
+    assert sentence_of("size = 3", tmp_path).endswith('the closest known key is "data.size".')
+    assert sentence_of("[data]\nrate = 3", tmp_path).endswith('the closest known key is "rate".')
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -144,6 +170,7 @@ def test_an_unknown_key_is_refused_with_the_closest_one(tmp_path: Path):
         ('device = "gpu"', ('"device"', "'cpu' or 'cuda'", "found 'gpu'")),
         ("data = 3", ('"data"', "found 3")),
         ("[data]\nsize = 1979-05-27", ('"data.size"', "integer", "1979-05-27")),
+        ('[data]\nfolders = "a"', ('"data.folders"', 'a list, such as ["a", "b"]', "found 'a'")),
         ("[data]\nfolders = [1]", ('"data.folders.0"', "string", "found 1")),
         ("steps = = 3", ("not valid TOML",)),
         ("steps = 1\nsteps = 2", ("not valid TOML",)),
@@ -158,7 +185,7 @@ def test_a_wrong_value_is_one_sentence(text: str, parts: tuple[str, ...], tmp_pa
 
 def test_a_wrong_value_on_the_command_line_says_so(tmp_path: Path):
     sentence = sentence_of("steps = 3", tmp_path, {"steps": "many"})
-    assert sentence.startswith('"steps" in the command line')
+    assert sentence.startswith('"steps" on the command line')
     assert "found 'many'" in sentence
     assert "should be a table" in sentence_of("data = 3", tmp_path, {"data.size": "64"})
 
@@ -203,7 +230,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "part"),
     [
         (("--stepz", "3"), 'Unknown key "--stepz" on the command line: the closest known key is "steps"'),
-        (("--steps", "many"), '"steps" in the command line'),
+        (("--steps", "many"), '"steps" on the command line'),
         (("--steps",), "expected one argument"),
         (("30",), 'Unexpected argument "30"'),
         (("--config", "missing.toml"), "Cannot read the configuration missing.toml"),
@@ -222,12 +249,29 @@ def test_help_and_example_end_the_program_with_status_0():
     assert (shown.returncode, shown.stderr) == (0, "")
     for words in (
         "Trains an example.",
-        "--data.size",
+        "[data]:\n  What is learnt from.\n\n  --data.size NUMBER",
+        "--flip true|false",
+        "--device cpu|cuda",
         "path: Where it is.",
-        "100% of them",
-        "(default: 100)",
-        "(default: not set)",
+        "100% of them. (1 to 1000; default:",
+        "Longest time in seconds. (default: not set)",
+        "--limit NUMBER",
+        "(default: out/critic.safetensors)",
     ):
         assert words in shown.stdout
     printed = run("--example")
-    assert (printed.returncode, printed.stdout.strip()) == (0, example(Settings).strip())
+    assert (printed.returncode, printed.stdout.strip()) == (0, example(Settings, PROGRAM).strip())
+
+
+def test_help_names_what_is_required_first_and_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys):
+    class Needy(Configuration):
+        steps: int = Field(default=1, description="How often the weights are changed, again and again and again.")
+        base: Annotated[str, Required()] = Field(default="", description="The base model.")
+
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        from_command_line(Needy, PROGRAM, "", ["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"usage: {PROGRAM} --base TEXT [--config FILE]")
+    assert "The base model. (required)" in " ".join(" ".join(lines).split())
+    assert max(map(len, lines[1:])) < 60

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from ...training import processes
-from ...training.program import stop
+from ...training.program import sentence_of, stop
 from .stages import Share
 from .tables import PreparationSettings
 
@@ -27,7 +27,7 @@ def run(
     try:
         check()
     except (ValueError, OSError) as error:
-        stop(program, 2, str(error))
+        stop(program, 2, error)
     goes_on = f"the same command goes on from the finished pieces in {settings.work_folder}"
     try:
         state = processes.state()
@@ -36,9 +36,9 @@ def run(
     except KeyboardInterrupt:
         stop(program, 130, f"stopped; {goes_on}")
     except ValueError as error:
-        stop(program, 2, str(error))
+        stop(program, 2, error)
     except OSError as error:
-        stop(program, 1, f"{settings.output} was not written: {error}; {goes_on}")
+        stop(program, 1, f"{settings.output} was not written: {sentence_of(error)}; {goes_on}")
     if state.is_main_process:
         print(f"{settings.output}: " + ", ".join(f"{number} {what}" for what, number in counts.items()))
         if hint:

@@ -1,11 +1,11 @@
 """What every preparation can choose, as tables of a trainer's configuration file."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ...training.configuration import Configuration
+from ...training.configuration import Configuration, Required
 from ..captioner import QUESTION
 from ..captions import CaptionSettings, Origin
 from ..sources import LAYOUTS
@@ -93,7 +93,9 @@ class PreparationSettings(Configuration):
     """What a preparation is made from, and where it goes on."""
 
     kind: str = Field(default="folder", description=f"With one dataset: what it is, {', '.join(LAYOUTS)}.")
-    folder: Path | None = Field(default=None, description="With one dataset: where it was unpacked.")
+    folder: Annotated[Path | None, Required(unless="sources")] = Field(
+        default=None, description="With one dataset: where it was unpacked."
+    )
     sources: tuple[Source, ...] = Field(default=(), description="Several datasets, each with its kind and folder.")
     output: Path = Field(default=Path("prepared"), description="Folder to write; one of an earlier run is replaced.")
     work: Path | None = Field(
