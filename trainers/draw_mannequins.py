@@ -46,6 +46,9 @@ class Settings(Configuration):
     )
     kind: Literal["right", "any"] = Field(default=RIGHT, description="Right hands, or right and malformed ones.")
     studio: bool = Field(default=True, description="Hands as the mannequin model draws them; otherwise any scene.")
+    foliage: bool = Field(
+        default=False, description="Leaves in the upper part, behind all else: detail that is no person."
+    )
     text: str | None = Field(
         default=None,
         min_length=1,
@@ -123,7 +126,8 @@ class _Drawn(Dataset[Seen]):
         kind = None if settings.kind == ANY else settings.kind
         size = settings.size or (FIGURE_SIZE if settings.figures else PICTURE_SIZE)
         seed = settings.seed * 10**6 + number
-        scene = draw(seed, size, kind=kind, body=settings.figures, studio=settings.studio)
+        body, studio, foliage = settings.figures, settings.studio, settings.foliage
+        scene = draw(seed, size, kind=kind, body=body, studio=studio, foliage=foliage)
         name = f"{number:06}.png"
         written, content = cv2.imencode(".png", cv2.cvtColor(scene.picture, cv2.COLOR_RGB2BGR))
         if not written:

@@ -8,6 +8,8 @@ from .capsules import Floats, Samples
 from .colour import draw_colour, plane
 
 _COARSE = 48  # cells of the smooth part along the picture's shorter side
+_FOLIAGE = 0.36  # how far down leaves hang, in the picture's height
+_LEAVES, _LEAF_COLOURS = 260, 5
 
 
 def draw_background(rng: Generator, rows: int, columns: int, avoid: Floats) -> Samples:
@@ -31,6 +33,20 @@ def draw_studio_background(rng: Generator, rows: int, columns: int, avoid: Float
     angle = rng.uniform(0, 2 * np.pi)
     slope = 0.5 + (xs * np.cos(angle) + ys * np.sin(angle)) / np.sqrt(2)
     return (plane(start) + plane(end - start) * slope).astype(np.float32)
+
+
+def draw_foliage(rng: Generator, background: Samples, avoid: Floats) -> Samples:
+    """The background `[3, rows, columns]` in 0..1 behind leaves that hang into it: much detail, no person."""
+    picture = np.ascontiguousarray(background.transpose(1, 2, 0))
+    rows, columns = picture.shape[:2]
+    colours = [draw_colour(rng, avoid) for _ in range(_LEAF_COLOURS)]
+    for _ in range(_LEAVES):
+        centre = (rng.uniform(0, 1, 2) * (columns, _FOLIAGE * rows)).astype(int)
+        axes = np.maximum(1, (rng.uniform(0.012, 0.05, 2) * min(rows, columns)).astype(int))
+        colour = np.clip(colours[int(rng.integers(_LEAF_COLOURS))] + rng.normal(0, 0.06, 3), 0, 1)
+        turn = float(rng.uniform(0, 180))
+        cv2.ellipse(picture, centre.tolist(), axes.tolist(), turn, 0, 360, colour.tolist(), -1, cv2.LINE_AA)
+    return np.ascontiguousarray(picture.transpose(2, 0, 1))
 
 
 def _smooth(rng: Generator, height: float, width: float, avoid: Floats) -> Samples:

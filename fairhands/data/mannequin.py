@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
-from .background import draw_background, draw_studio_background
+from .background import draw_background, draw_foliage, draw_studio_background
 from .capsules import OVERSAMPLING, Floats, Samples
 from .colour import draw_colour, draw_skin
 from .layout import Area, PlacedHand, cells, place
@@ -84,6 +84,7 @@ def draw(
     body: bool = False,
     studio: bool = False,
     right: float = 0.5,
+    foliage: bool = False,
 ) -> Mannequin:
     """Draws one picture; the same arguments always give the same one, and another `size` shows the same scene.
 
@@ -91,7 +92,8 @@ def draw(
     each right with the probability `right`, else malformed in one way or another. With `body` a person raises the
     hands, at most two. With `studio` the world is simple enough to be learnt by a small model: the back of one upright
     hand, large, before a plain gradient; with `body` too, a *figure*: a person before any background whose left hand,
-    raised beside the face, is 0.3 times as high as the picture.
+    raised beside the face, is 0.3 times as high as the picture. With `foliage` leaves hang into the
+    picture from above, behind all else.
     Raises ValueError for arguments outside of these.
     """
     rows, columns = _checked(seed, size, hands, kind, body, studio)
@@ -102,7 +104,10 @@ def draw(
     light, skin = _draw_light(scene), draw_skin(scene)
     drawn = [_draw_hand(seed, number, kind, skin, studio, right) for number in range(hands)]
     paint_background = draw_studio_background if studio and not body else draw_background
-    picture = paint_background(_stream(seed, 1), rows, columns, skin)
+    behind = _stream(seed, 1)
+    picture = paint_background(behind, rows, columns, skin)
+    if foliage:
+        picture = draw_foliage(behind, picture, skin)
     person = _draw_person(scene, height, width, skin, studio) if body else None
     if person:
         placed = [_raised(person, drawn[0], scene)] if studio else _beside(person, drawn, scene)

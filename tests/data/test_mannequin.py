@@ -296,3 +296,11 @@ def test_figures_of_a_seed_differ_in_their_hands_form_alone() -> None:
 def test_as_many_hands_are_right_as_is_asked_for(right: float, least: int, most: int) -> None:
     kinds = [draw(seed, 64, studio=True, right=right).kind[0] for seed in range(200)]
     assert least <= kinds.count(RIGHT) <= most
+
+
+def test_foliage_hangs_above_and_behind_figures_and_leaves_the_rest_as_it_is() -> None:
+    plain, leafy = (draw(4, 192, body=True, studio=True, foliage=foliage) for foliage in (False, True))
+    changed = (plain.picture != leafy.picture).any(axis=2)
+    assert changed[: 192 // 3].mean() > 0.6
+    assert not changed[192 * 9 // 20 :].any()
+    assert (leafy.boxes, leafy.face_box, leafy.kind) == (plain.boxes, plain.face_box, plain.kind)
