@@ -8,5 +8,7 @@ GuidanceTrace = io.Custom("GUIDANCE_TRACE")
 BoundingBox = io.Custom("BOUNDING_BOX")
 # OpenPose JSON with hands, as DWPose nodes and ComfyUI's own pose nodes give it.
 PoseKeypoint = io.Custom("POSE_KEYPOINT")
+# The picture's size and masks with their places, as the Impact Pack's detectors give them.
+Segs = io.Custom("SEGS")
 
 CATEGORY = "FairHands"

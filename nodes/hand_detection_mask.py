@@ -10,7 +10,8 @@ from ..fairhands.hands.hand import merge
 from ..fairhands.hands.masks import MaskStyle, Shape, draw_masks, fit_mask
 from ..fairhands.hands.openpose import hands_from_pose
 from ..fairhands.hands.preview import draw_hands
-from .connections import CATEGORY, BoundingBox, PoseKeypoint
+from ..fairhands.hands.segs import mask_of_segs
+from .connections import CATEGORY, BoundingBox, PoseKeypoint, Segs
 from .detector import download_input, hand_detector, threshold_input
 from .mask_inputs import feather_input, search_inputs, shape_inputs
 from .search_words import search_words
@@ -50,6 +51,7 @@ class HandDetectionMask(io.ComfyNode):
                     "pose_keypoint", optional=True, tooltip="Hands of a pose detector, joined with those found here."
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="A mask to join with; any size, for one or all pictures."),
+                Segs.Input("segs", optional=True, tooltip="What another pack's detector found, joined to the mask."),
             ],
             outputs=[
                 io.Mask.Output("MASK", display_name="mask", tooltip="White where hands are."),
@@ -74,6 +76,7 @@ class HandDetectionMask(io.ComfyNode):
         download_missing: bool,
         pose_keypoint: list[Any] | None = None,
         mask: torch.Tensor | None = None,
+        segs: Any = None,
     ) -> io.NodeOutput:
         """Find, join, draw."""
         batch, height, width = image.shape[:3]
@@ -81,10 +84,12 @@ class HandDetectionMask(io.ComfyNode):
         found = hand_detector(download_missing, threshold, max_hands, min_size, tiles).detect_batch(image)
         if pose_keypoint is not None:
             posed = hands_from_pose(pose_keypoint, batch, height, width)
-            found = [merge(hands + others) for hands, others in zip(found, posed, strict=True)]
+            found = [merge(hands + more) for hands, more in zip(found, posed, strict=True)]
         masks = torch.stack([torch.from_numpy(draw_masks(hands, height, width, style)) for hands in found])
-        if mask is not None:
-            masks = torch.maximum(masks, fit_mask(mask, batch, height, width).to(masks))
+        others = [mask] if mask is not None else []
+        others += [mask_of_segs(segs)] if segs is not None else []
+        for other in others:
+            masks = torch.maximum(masks, fit_mask(other, batch, height, width).to(masks))
         previews = [draw_hands(picture, hands, area) for picture, hands, area in zip(image, found, masks, strict=True)]
         boxes = [[{**as_entry(hand), "score": round(hand.score, 4)} for hand in hands] for hands in found]
         return io.NodeOutput(masks, torch.stack(previews), boxes, sum(len(hands) for hands in found))

@@ -86,3 +86,15 @@ def test_hands_of_a_pose_are_joined(graph: GraphBuilder, empty_picture: str) -> 
     assert 64 <= box["height"] <= 104
     assert box["side"] == "left"
     assert graph.saved(mask)[0, 90:130, 50:70].min() == 1
+
+
+def test_what_another_packs_detector_found_is_joined(graph: GraphBuilder, empty_picture: str) -> None:
+    segs = graph.add("ProbeSegs", height=128, width=128, top=10, left=20, bottom=50, right=60)
+    node = graph.find_hands(graph.batch(empty_picture), segs=[segs, 0])
+    mask = graph.save([node, 0])
+    graph.run()
+    found = graph.saved(mask)[0]
+    scale = found.shape[0] / 128
+    top, bottom, left, right = (round(side * scale) for side in (10, 50, 20, 60))
+    assert found[top + 2 : bottom - 2, left + 2 : right - 2].min() == 1
+    assert found.mean() == pytest.approx(40 * 40 / 128**2, rel=0.05)

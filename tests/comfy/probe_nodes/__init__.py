@@ -2,9 +2,10 @@
 
 import json
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import folder_paths
+import numpy as np
 import safetensors.torch
 import torch
 from comfy_api.latest import ComfyExtension, io
@@ -21,6 +22,19 @@ from . import (
 )
 
 PoseKeypoint = io.Custom("POSE_KEYPOINT")
+Segs = io.Custom("SEGS")
+
+
+class Seg(NamedTuple):
+    """A thing found, with the names and the order of the Impact Pack's own."""
+
+    cropped_image: Any
+    cropped_mask: Any
+    confidence: float
+    crop_region: list[int]
+    bbox: list[int]
+    label: str
+    control_net_wrapper: Any
 
 
 class ProbePose(io.ComfyNode):
@@ -35,6 +49,25 @@ class ProbePose(io.ComfyNode):
     @classmethod
     def execute(cls, **inputs: str) -> io.NodeOutput:
         return io.NodeOutput(json.loads(inputs["json"]))
+
+
+class ProbeSegs(io.ComfyNode):
+    """One rectangle as SEGS, with the fields of the Impact Pack's SEG."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        names = ("height", "width", "top", "left", "bottom", "right")
+        return io.Schema(
+            node_id="ProbeSegs",
+            inputs=[io.Int.Input(name, default=0, min=0, max=4096) for name in names],
+            outputs=[Segs.Output("SEGS")],
+        )
+
+    @classmethod
+    def execute(cls, height: int, width: int, top: int, left: int, bottom: int, right: int) -> io.NodeOutput:
+        region = [left, top, right, bottom]
+        mask = np.ones((bottom - top, right - left), np.float32)
+        return io.NodeOutput(((height, width), [Seg(None, mask, 0.9, region, region, "hand", None)]))
 
 
 class ProbeMask(io.ComfyNode):
@@ -102,7 +135,14 @@ class ProbeExtension(ComfyExtension):
             memory_probe,
             patch_probe,
         )
-        return [ProbePose, ProbeMask, ProbeAny, ProbeSave, *(node for probe in probes for node in probe.NODES)]
+        return [
+            ProbePose,
+            ProbeSegs,
+            ProbeMask,
+            ProbeAny,
+            ProbeSave,
+            *(node for probe in probes for node in probe.NODES),
+        ]
 
 
 async def comfy_entrypoint() -> ProbeExtension:
