@@ -37,12 +37,17 @@ def mask_of_segs(segs: Any) -> Tensor:
 def _parts(segs: Any) -> tuple[tuple[int, int], Sequence[Any]]:
     try:
         (height, width), items = segs
+        size = int(height), int(width)
         known = all(hasattr(item, "cropped_mask") and hasattr(item, "crop_region") for item in items)
-    except (TypeError, ValueError):
-        known = False
+    except (TypeError, ValueError) as error:
+        raise _not_segs(segs) from error
     if not known:
-        raise ValueError(
-            f"segs: expected the picture's size and a list of masks with their regions, found {type(segs).__name__}: "
-            "connect a detector's SEGS."
-        )
-    return (int(height), int(width)), items
+        raise _not_segs(segs)
+    return size, items
+
+
+def _not_segs(found: Any) -> ValueError:
+    return ValueError(
+        f"segs: expected the picture's size and a list of masks with their regions, found {type(found).__name__}: "
+        "connect a detector's SEGS."
+    )
